@@ -1,0 +1,37 @@
+# Needs Python 3.11 or newer with venv, and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test lint types tests bench clean
+
+run: $(VENV)/installed
+	$(BIN)/pypicache serve $(ARGS)
+
+test: lint types tests
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/tested
+	$(BIN)/mypy
+
+tests: $(VENV)/tested
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/tested
+	$(BIN)/python -m bench $(ARGS)
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Pure values and functions: no Twisted, no input or output."""

@@ -1,0 +1,42 @@
+"""What can go wrong, said without HTTP. One table in :mod:`pypicache.web` maps these to status codes."""
+
+from __future__ import annotations
+
+
+class PypicacheError(Exception):
+    """Anything that a client or an operator is told in a sentence."""
+
+
+class BadInput(PypicacheError):
+    """A value from outside is not of the form it must have; the sentence says which and what was expected."""
+
+
+class NotFound(PypicacheError):
+    """There is no such project, file, or index. Said only when it is known, never when it could not be asked."""
+
+
+class Gone(NotFound):
+    """It existed and was deleted."""
+
+
+class UpstreamDown(PypicacheError):
+    """The upstream cannot be asked, or answered with nonsense, and nothing is remembered.
+
+    :ivar retry_after: whole seconds after which asking again makes sense, at least 1.
+    """
+
+    def __init__(self, sentence: str, retry_after: float = 5) -> None:
+        super().__init__(sentence)
+        self.retry_after = max(1, round(retry_after))
+
+
+class Offline(UpstreamDown):
+    """The upstream may not be asked, because the daemon runs offline."""
+
+
+class Broken(PypicacheError):
+    """A body cannot be delivered to its end. After the first byte of an answer this cuts the connection."""
+
+
+class Corrupt(Broken):
+    """The bytes of a file are not those its index promised."""

@@ -1,0 +1,1 @@
+"""The answers: what an index lists for a project."""

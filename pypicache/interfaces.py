@@ -1,0 +1,48 @@
+"""The contracts between the layers; only where two real implementations exist."""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+from pypicache.core.model import Project, ProjectName
+
+
+class IIndex(Interface):
+    """A set of projects, wherever they come from."""
+
+    name: str = Attribute("The full name, user/index.")
+
+    async def project(name: ProjectName, refresh: bool = False) -> Project:
+        """One project as this index sees it.
+
+        :param refresh: the client does not want what is remembered; ask the upstream now.
+        :raises NotFound: the index has no such project.
+        :raises UpstreamDown: the answer is unknown and none is remembered.
+        """
+
+
+class IReader(Interface):
+    """Reads one span of a body, front to back."""
+
+    async def read(limit: int) -> bytes:
+        """The next bytes, at least one and at most ``limit``; ``b""`` at the end of the span.
+
+        :raises Broken: the rest of the body cannot be had, or is not what it should be.
+        """
+
+    def close() -> None:
+        """Let go of what the reader holds. Calling it twice is fine."""
+
+
+class IBody(Interface):
+    """The bytes of one file, complete on disk, still arriving, or passed through from the upstream."""
+
+    size: int | None = Attribute("Length in bytes, None if nobody knows it yet.")
+    etag: str | None = Attribute("Strong entity tag without quotes; None if nothing identifies the bytes.")
+    modified: float | None = Attribute("Last modification in seconds since the epoch, if known.")
+
+    def reader(first: int, end: int | None) -> IReader:
+        """A reader of the bytes from ``first`` up to but without ``end`` (``None``: to the end of the body)."""
+
+    def close() -> None:
+        """Let go of the body; its readers are closed by whoever made them."""

@@ -1,0 +1,1 @@
+"""The client of other indexes: pages, files, back-off and circuit breakers."""

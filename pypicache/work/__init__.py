@@ -1,0 +1,1 @@
+"""The verbs: what the daemon does on its own, by the clock."""
