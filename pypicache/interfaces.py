@@ -20,6 +20,14 @@ class IIndex(Interface):
         :raises UpstreamDown: the answer is unknown and none is remembered.
         """
 
+    async def open(name: ProjectName, path: str) -> IBody:
+        """The bytes of one file, found through the project's listing, so that hidden means hidden.
+
+        :param path: :attr:`File.path`, or that of a file followed by ``.metadata`` for its core metadata (PEP 658).
+        :raises NotFound: the project, as this index sees it, lists no such file.
+        :raises UpstreamDown: the listing is unknown.
+        """
+
 
 class IReader(Interface):
     """Reads one span of a body, front to back."""
@@ -37,9 +45,16 @@ class IReader(Interface):
 class IBody(Interface):
     """The bytes of one file, complete on disk, still arriving, or passed through from the upstream."""
 
-    size: int | None = Attribute("Length in bytes, None if nobody knows it yet.")
+    size: int | None = Attribute("Length in bytes; None if nobody knows it yet. Certain after the first bytes were read.")
     etag: str | None = Attribute("Strong entity tag without quotes; None if nothing identifies the bytes.")
     modified: float | None = Attribute("Last modification in seconds since the epoch, if known.")
+
+    async def measure() -> None:
+        """Find out the size, if it is not known yet and there is a way to know it.
+
+        :raises NotFound: the upstream has no such file.
+        :raises UpstreamDown: it cannot be asked.
+        """
 
     def reader(first: int, end: int | None) -> IReader:
         """A reader of the bytes from ``first`` up to but without ``end`` (``None``: to the end of the body)."""

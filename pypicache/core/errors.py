@@ -19,6 +19,17 @@ class Gone(NotFound):
     """It existed and was deleted."""
 
 
+class Elsewhere(PypicacheError):
+    """The bytes are to be had from another address.
+
+    :ivar url: absolute, without credentials.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"to be found at {url}")
+        self.url = url
+
+
 class UpstreamDown(PypicacheError):
     """The upstream cannot be asked, or answered with nonsense, and nothing is remembered.
 

@@ -1,0 +1,73 @@
+"""What this process knows of the projects of one mirror: parsed pages, kept in memory up to a size."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import define, field
+
+from pypicache.core.model import Project, ProjectName
+from pypicache.memory import Page
+from pypicache.tasks import Shared
+
+MOST_FILES = 40_000  # files of all projects in memory together; a file takes about 1.3 kB
+MOST_PROJECTS = 20_000
+
+
+@define
+class Known:
+    """One project of a mirror, as far as this process knows it.
+
+    Times are seconds since the epoch. ``project`` is ``None`` while nothing is remembered, or when it is known that the
+    upstream has no such project; ``expires`` tells how long that holds.
+    """
+
+    project: Project | None = None
+    page: Page | None = None  # without its body, which stays in the database
+    expires: float = 0.0  # until then no client waits for the upstream
+    not_before: float = 0.0  # after a failure: when to ask again
+    failures: int = 0
+    slow: bool = False  # the upstream takes longer than clients are made to wait
+    fresh: bool = False  # ask caches on the way to revalidate: what came was older than what we have
+    check: Shared[None] | None = field(default=None)  # the question under way
+
+    @property
+    def weight(self) -> int:
+        """Files in memory, plus one for the entry itself."""
+        return 1 + (0 if self.project is None else len(self.project.files))
+
+
+class KnownProjects:
+    """Entries in the order of their last use; the oldest are dropped when there are too many files in memory."""
+
+    def __init__(self, most_files: int = MOST_FILES, most_projects: int = MOST_PROJECTS) -> None:
+        self._entries: OrderedDict[ProjectName, tuple[Known, int]] = OrderedDict()
+        self._most_files = most_files
+        self._most_projects = most_projects
+        self._weight = 0
+
+    def get(self, name: ProjectName) -> Known | None:
+        """The entry of a project, which counts as used now."""
+        found = self._entries.get(name)
+        if found is None:
+            return None
+        self._entries.move_to_end(name)
+        return found[0]
+
+    def put(self, name: ProjectName, known: Known) -> None:
+        """Add an entry, or weigh it again after a change."""
+        self.forget(name)
+        self._entries[name] = (known, known.weight)
+        self._weight += known.weight
+        while len(self._entries) > 1 and (
+            self._weight > self._most_files + len(self._entries) or len(self._entries) > self._most_projects
+        ):
+            oldest = next((other for other, (entry, _) in self._entries.items() if entry.check is None), None)
+            if oldest is None or oldest == name:
+                break
+            self.forget(oldest)
+
+    def forget(self, name: ProjectName) -> None:
+        """Drop an entry."""
+        if name in self._entries:
+            self._weight -= self._entries.pop(name)[1]

@@ -1,0 +1,345 @@
+"""An index that mirrors another one, lazily, and goes on when that one is slow, wrong or gone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pypicache.core.dist import is_wheel
+from pypicache.core.errors import BadInput, Elsewhere, NotFound, Offline, UpstreamDown
+from pypicache.core.model import File, Project, ProjectName
+from pypicache.core.simple_read import parse_page
+from pypicache.core.spec import MirrorSpec, UpstreamURL
+from pypicache.figures import Figures
+from pypicache.index.known import Known, KnownProjects
+from pypicache.index.side_files import SideFiles
+from pypicache.interfaces import IBody, IIndex
+from pypicache.memory import Held, Memory, Page
+from pypicache.store.library import Library
+from pypicache.tasks import InThread, Shared, Tasks, TimedOut
+from pypicache.upstream.client import Refused, Unchanged, Upstream
+from pypicache.upstream.client import Page as Fetched
+
+ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can appear any second
+GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
+COLD_WAIT = 12.0  # seconds a client waits for a page of which nothing is known; installers give up after 15
+LARGE = 64 * 2**10  # bytes; larger pages are read in a thread
+FIRST_RETRY = 2.0  # seconds until a page is asked for again after a failure
+LONGEST_RETRY = 300.0  # seconds
+
+
+@frozen(kw_only=True)
+class Patience:
+    """How long things hold and how long clients wait, in seconds."""
+
+    cache_expiry: float = 1800.0
+    request_timeout: float = 5.0
+
+
+@implementer(IIndex)
+class Mirror:
+    """One mirror index.
+
+    ::
+
+        client --> known and fresh --------------------------------> answer
+                   known, expired --> ask, wait request_timeout ---> answer, stale if nothing came
+                   unknown ---------> ask, wait at most 12 s ------> answer, or UpstreamDown
+                                      (one question for all who wait; it goes on when they leave)
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        spec: MirrorSpec,
+        *,
+        patience: Patience,
+        upstream: Upstream,
+        memory: Memory,
+        library: Library,
+        clock: IReactorTime,
+        in_thread: InThread,
+        figures: Figures,
+        tasks: Tasks,
+    ) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.expiry = float(patience.cache_expiry if spec.cache_expiry is None else spec.cache_expiry)
+        self.used: dict[str, float] = {}  # project -> when, not yet written down
+        self._patience = patience
+        self._upstream = upstream
+        self._memory = memory
+        self._library = library
+        self._clock = clock
+        self._in_thread = in_thread
+        self._figures = figures
+        self._tasks = tasks
+        self._known = KnownProjects()
+        self._loading: dict[ProjectName, Shared[Known]] = {}
+        self._root: str | None = None  # where the upstream's pages are, once that is certain
+        self.side_files = SideFiles(self.name, spec.url, memory, library, in_thread)
+        library.kept.append(self._kept)
+
+    @property
+    def _url(self) -> UpstreamURL:
+        if self.spec.url is None:
+            raise NotFound(f"{self.name} has no mirror_url, so it has no projects")
+        return self.spec.url
+
+    # -- answering -------------------------------------------------------------------------------------------------
+
+    async def project(self, name: ProjectName, refresh: bool = False) -> Project:
+        known = await self._find(name)
+        now = self._clock.seconds()
+        self.used[name] = now
+        if self._upstream.offline:
+            return await self._held_only(name, known)
+        if now < known.expires and not refresh:
+            self._figures.page_hits += 1
+            return self._listed(name, known)
+        if known.project is not None and now < known.not_before and not refresh:
+            self._figures.page_hits += 1
+            return evolve(known.project, stale=True)
+        self._figures.page_misses += 1
+        known.fresh = known.fresh or refresh
+        try:
+            await self._wait(name, known)
+        except (UpstreamDown, TimedOut) as error:
+            project = known.project or await self._from_shelf(name)
+            if project is not None:
+                return evolve(project, stale=True)
+            if isinstance(error, UpstreamDown):
+                raise
+            raise UpstreamDown(f"the upstream of {self.name} takes too long for the page of {name}") from None
+        return self._listed(name, known)
+
+    def _listed(self, name: ProjectName, known: Known) -> Project:
+        if known.project is None:
+            raise NotFound(f"{self.name} has no project {name}")
+        return known.project
+
+    async def _wait(self, name: ProjectName, known: Known) -> None:
+        if known.check is not None and known.slow and known.project is not None:
+            raise TimedOut  # somebody waited already and found out that it takes long
+        check = self.ask(name, known)
+        if known.project is None:
+            await check.join(self._clock, max(self._patience.request_timeout, COLD_WAIT))
+            return
+        try:
+            await check.join(self._clock, self._patience.request_timeout)
+        except TimedOut:
+            known.slow = True
+            raise
+
+    async def open(self, name: ProjectName, path: str) -> IBody:
+        wanted = path.removesuffix(".metadata")
+        project = await self.project(name)
+        try:
+            file = project.file(wanted)
+        except NotFound:
+            if project.stale or self._upstream.offline:
+                raise
+            file = (await self.project(name, refresh=self._clock.seconds() - (project.checked or 0) > 5)).file(wanted)
+        if wanted != path:
+            return await self.side_files.metadata(name, file)
+        key = f"{self.name}/{file.path}"
+        if self.spec.use_external_urls and not self._library.shelf.holds(key):
+            raise Elsewhere(file.url)
+        return self._library.open(key, name, file, self.spec.url)
+
+    # -- what is remembered ----------------------------------------------------------------------------------------
+
+    async def _find(self, name: ProjectName) -> Known:
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        if name not in self._loading:
+            self._loading[name] = Shared(self._load(name))
+        return await self._loading[name].join()
+
+    async def _load(self, name: ProjectName) -> Known:
+        try:
+            known = Known()
+            page = await self._memory.page(self.name, name)
+            if page is not None:
+                try:
+                    project = await self._parse(name, page.body, page.content_type, page.url)
+                    known.project = await self.side_files.overlay(evolve(project, serial=page.serial, checked=page.checked))
+                except BadInput as error:
+                    self.log.warn("{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error))
+                else:
+                    same = self.spec.url is not None and page.source == self.spec.url.base
+                    known.page = evolve(page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None)
+                    known.expires = page.checked + self.expiry if same and page.missing is None else 0.0
+            self._known.put(name, known)
+            return known
+        finally:
+            del self._loading[name]
+
+    async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
+        if len(body) > LARGE:
+            parsed: Project = await self._in_thread(parse_page, body, content_type, url, name)
+            return parsed
+        return parse_page(body, content_type, url, name)
+
+    async def _from_shelf(self, name: ProjectName) -> Project | None:
+        """What can be said of a project of which only files are left: their names and digests."""
+        held = [file for file in await self._memory.held(self.name, name) if not file.key.endswith(".metadata")]
+        files = tuple(
+            File(name=file.key.rpartition("/")[2], url="", hashes={"sha256": file.sha256}, size=file.size)
+            for file in sorted(held, key=lambda held: held.key.rpartition("/")[2])
+        )
+        files = tuple(file for file in files if any(other.key == f"{self.name}/{file.path}" for other in held))
+        if not files:
+            return None
+        revision = sha256(" ".join(file.path for file in files).encode()).hexdigest()[:20]
+        return await self.side_files.overlay(Project(name=name, revision=revision, files=files))
+
+    async def _held_only(self, name: ProjectName, known: Known) -> Project:
+        if known.project is None:
+            project = await self._from_shelf(name)
+            if project is None:
+                raise Offline(f"nothing of {name} is held, and the server runs offline")
+            return project
+        paths = {held.key.removeprefix(self.name + "/") for held in await self._memory.held(self.name, name)}
+        mark = sha256(" ".join(sorted(paths)).encode()).hexdigest()[:12]
+        return known.project.keep(lambda file: file.path in paths, mark)
+
+    # -- asking the upstream ---------------------------------------------------------------------------------------
+
+    def ask(self, name: ProjectName, known: Known) -> Shared[None]:
+        """The question to the upstream for a page: the one under way, or a new one."""
+        if known.check is not None:
+            return known.check
+        check = Shared(self._check(name, known))
+        if not check.done:
+            known.check = check
+            self._tasks.keep(check.task, f"asking for {name}")
+        return check
+
+    async def refresh_ahead(self, name: ProjectName) -> None:
+        """Revalidate a page before it expires; for the clock, not for clients."""
+        known = await self._find(name)
+        if self._clock.seconds() >= known.not_before:
+            with suppress(UpstreamDown):
+                await self.ask(name, known).join()
+
+    async def _check(self, name: ProjectName, known: Known) -> None:
+        try:
+            try:
+                answer = await self._fetch(name, known)
+            except NotFound as error:
+                await self._denied(name, known, error)
+            else:
+                if isinstance(answer, Unchanged) and known.page is not None and known.project is not None:
+                    await self._confirmed(name, known)
+                elif isinstance(answer, Fetched):
+                    await self._came(name, known, answer)
+                else:
+                    raise UpstreamDown(f"the upstream of {self.name} answered 304 for {name}, which is not remembered")
+            known.failures = 0
+        except UpstreamDown as error:
+            known.failures += 1
+            wait = max(float(error.retry_after), FIRST_RETRY * 2 ** min(known.failures, 10))
+            known.not_before = self._clock.seconds() + min(wait, LONGEST_RETRY)
+            self.log.warn("{index}: {why}", index=self.name, why=str(error))
+            raise
+        except Exception:
+            self.log.failure("{index}: asking for {name} failed", index=self.name, name=name)
+            raise
+        finally:
+            known.check = None
+            known.slow = False
+
+    async def _fetch(self, name: ProjectName, known: Known) -> Fetched | Unchanged:
+        url = self._url
+        etag = None if known.page is None or known.project is None else known.page.etag
+        modified = None if known.page is None or known.project is None else known.page.modified
+        ask = partial(self._upstream.page, login=url, etag=etag, modified=modified, fresh=known.fresh)
+        try:
+            answer = await ask(f"{self._root or url.base}{name}/")
+        except NotFound:
+            if self._root is not None or "simple" in urlsplit(url.base).path:
+                raise
+            # Nothing was ever found here: perhaps the URL of the server was given instead of the URL of its index.
+            answer = await ask(f"{url.base}simple/{name}/")
+            self._root = f"{url.base}simple/"
+            return answer
+        self._root = self._root or url.base
+        return answer
+
+    async def _came(self, name: ProjectName, known: Known, answer: Fetched) -> None:
+        now = self._clock.seconds()
+        try:
+            project = await self._parse(name, answer.body, answer.content_type, answer.url)
+        except BadInput as error:
+            raise UpstreamDown(f"{answer.url}: {error}") from error
+        serial = answer.serial if answer.serial is not None else project.serial
+        old = known.project.serial if known.project is not None else None
+        if old is not None and serial is not None and serial < old and not self.spec.ignore_serial_header:
+            known.fresh = True
+            raise UpstreamDown(f"{answer.url}: serial {serial} is older than {old}, which we have", ABSENT_FOR)
+        page = Page(
+            source=self._url.base, url=answer.url, content_type=answer.content_type, body=answer.body, etag=answer.etag,
+            modified=answer.modified, serial=serial, checked=now,
+        )  # fmt: skip
+        known.project = await self.side_files.overlay(evolve(project, serial=serial, checked=now))
+        known.page = evolve(page, body=b"")
+        known.expires = now + self.expiry
+        known.fresh = False
+        self._known.put(name, known)
+        await self._memory.save_page(self.name, name, page, self.used.get(name, now))
+
+    async def _confirmed(self, name: ProjectName, known: Known) -> None:
+        assert known.page is not None
+        assert known.project is not None
+        now = self._clock.seconds()
+        known.page = evolve(known.page, checked=now, missing=None)
+        known.project = evolve(known.project, checked=now)
+        known.expires = now + self.expiry
+        known.fresh = False
+        await self._memory.confirm_page(self.name, name, now, None)
+
+    async def _denied(self, name: ProjectName, known: Known, error: NotFound) -> None:
+        """The upstream says that there is no such project. Of one we know, that is believed only when it insists."""
+        now = self._clock.seconds()
+        if known.project is None or known.page is None:
+            known.expires = now + min(ABSENT_FOR, max(1.0, self.expiry))
+            self._known.put(name, known)
+            return
+        since = known.page.missing if known.page.missing is not None else now
+        if isinstance(error, Refused) or now - since < GONE_AFTER:
+            known.page = evolve(known.page, missing=since)
+            await self._memory.confirm_page(self.name, name, known.page.checked, since)
+            raise UpstreamDown(f"{error}, though it was known; believed when it is said for {GONE_AFTER:.0f} s", ABSENT_FOR)
+        self.log.warn("{index}: {name} is gone at the upstream", index=self.name, name=name)
+        known.project = known.page = None
+        known.expires = now + ABSENT_FOR
+        self._known.put(name, known)
+        await self._memory.forget_page(self.name, name)
+
+    def _kept(self, held: Held) -> None:
+        if held.index != self.name:
+            return
+        if held.made:
+            known = self._known.get(ProjectName(held.project))
+            if known is not None and known.project is not None:
+                known.project = self.side_files.add(known.project, held)
+        elif is_wheel(held.key):
+            self._tasks.start(self._complete(held), f"taking the metadata out of {held.key}")
+
+    async def _complete(self, wheel: Held) -> None:
+        """Make the core metadata of a wheel that came, if the upstream has none."""
+        known = await self._find(ProjectName(wheel.project))
+        path = wheel.key.removeprefix(self.name + "/")
+        files = () if known.project is None else known.project.files
+        if any(file.path == path and not file.core_metadata for file in files):
+            await self.side_files.make(wheel)

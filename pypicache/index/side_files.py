@@ -1,0 +1,105 @@
+"""What lies beside a wheel: its core metadata (PEP 658, PEP 714), the upstream's or our own copy out of the wheel."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.logger import Logger
+
+from pypicache.core.dist import is_wheel, wheel_metadata
+from pypicache.core.errors import NotFound
+from pypicache.core.model import File, Project, ProjectName
+from pypicache.core.spec import UpstreamURL
+from pypicache.interfaces import IBody
+from pypicache.memory import Held, Memory
+from pypicache.store.library import Library
+from pypicache.tasks import InThread
+
+SUFFIX = ".metadata"
+PIECE = 256 * 2**10  # bytes read at a time while a wheel is fetched for its metadata
+
+
+class SideFiles:
+    """The core metadata of one mirror's wheels.
+
+    Where the upstream offers it, it is passed on and kept. Where it does not, it is taken out of a wheel as soon as that
+    is held, and listed from then on; what we made is never evicted, for pages that list it live on in clients' caches.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, index: str, login: UpstreamURL | None, memory: Memory, library: Library, in_thread: InThread
+    ) -> None:
+        self._index = index
+        self._login = login
+        self._memory = memory
+        self._library = library
+        self._in_thread = in_thread
+
+    # -- listing ---------------------------------------------------------------------------------------------------
+
+    async def overlay(self, project: Project) -> Project:
+        """The project with the metadata that we made ourselves."""
+        if all(file.core_metadata for file in project.files if is_wheel(file.name)):
+            return project
+        for held in await self._memory.held(self._index, project.name):
+            project = self.add(project, held)
+        return project
+
+    def add(self, project: Project, held: Held) -> Project:
+        """The project with one more wheel's metadata listed; as it is, if that is not what ``held`` says."""
+        if not held.made:
+            return project
+        path = held.key.removeprefix(self._index + "/").removesuffix(SUFFIX)
+        files = tuple(
+            evolve(file, core_metadata={"sha256": held.sha256}) if not file.core_metadata and file.path == path else file
+            for file in project.files
+        )
+        if files == project.files:
+            return project
+        return evolve(project, files=files, revision=f"{project.revision}.{held.sha256[:12]}")
+
+    # -- the bytes -------------------------------------------------------------------------------------------------
+
+    async def metadata(self, name: ProjectName, file: File) -> IBody:
+        """The metadata of one listed file.
+
+        :raises NotFound: the listing does not offer any.
+        """
+        if not file.core_metadata:
+            raise NotFound(f"no core metadata of {file.name} is offered")
+        key = f"{self._index}/{file.path}{SUFFIX}"
+        hashes = {} if isinstance(file.core_metadata, bool) else file.core_metadata
+        beside = File(name=file.name + SUFFIX, url=file.url + SUFFIX, hashes=hashes, upload_time=file.upload_time)
+        if not self._library.shelf.holds(key) and await self._is_ours(name, file):
+            await self._fetch_wheel(name, file)
+        return self._library.open(key, name, beside, self._login)
+
+    async def _is_ours(self, name: ProjectName, file: File) -> bool:
+        page = await self._memory.held(self._index, name)
+        key = f"{self._index}/{file.path}{SUFFIX}"
+        return any(held.key == key and held.made for held in page)
+
+    async def _fetch_wheel(self, name: ProjectName, file: File) -> None:
+        """Have the wheel again, whose metadata we once made and lost."""
+        body = self._library.open(f"{self._index}/{file.path}", name, file, self._login)
+        reader = body.reader(0, None)
+        try:
+            while await reader.read(PIECE):
+                pass
+        finally:
+            reader.close()
+            body.close()
+        await self.make(Held(key=f"{self._index}/{file.path}", project=name, sha256="", size=0))
+
+    async def make(self, wheel: Held) -> None:
+        """Take the metadata out of a wheel on the shelf, and put it beside it."""
+        content: bytes | None = await self._in_thread(self._read, wheel.key)
+        if content is None:
+            self.log.info("{key} has no readable core metadata", key=wheel.key)
+        else:
+            await self._library.put(wheel.key + SUFFIX, ProjectName(wheel.project), content)
+
+    def _read(self, key: str) -> bytes | None:
+        with self._library.shelf.path(key).open("rb") as stream:
+            return wheel_metadata(stream)

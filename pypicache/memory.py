@@ -1,0 +1,338 @@
+"""What can be fetched again, remembered in ``memory.sqlite``: upstream pages, and which files are held.
+
+The file may be deleted at any time. Losing it loses freshness and access times, never a file: the shelf on disk is walked
+at every start, and what is not remembered is read in again. A database that turns out to be broken is set aside and begun
+anew. A disk that is full costs the new memories only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from pypicache.tasks import InThread
+
+T = TypeVar("T")
+
+SCHEMA = 1  # user_version of the database; another one is begun anew
+
+TABLES = """
+CREATE TABLE pages (
+    idx TEXT NOT NULL,            -- user/index
+    project TEXT NOT NULL,        -- normalised
+    source TEXT NOT NULL,         -- the mirror_url it came from, without credentials
+    url TEXT NOT NULL,            -- where relative links start
+    content_type TEXT NOT NULL,
+    body BLOB NOT NULL,           -- as the upstream sent it, compressed by zlib
+    etag TEXT,
+    modified TEXT,
+    serial INTEGER,
+    checked REAL NOT NULL,        -- seconds since the epoch: when the upstream last confirmed it
+    missing REAL,                 -- seconds since the epoch: since when the upstream says that there is no such project
+    used REAL NOT NULL,           -- seconds since the epoch: when a client last asked for it
+    PRIMARY KEY (idx, project)
+) WITHOUT ROWID;
+CREATE INDEX pages_checked ON pages (idx, checked);
+CREATE TABLE files (
+    key TEXT PRIMARY KEY,         -- user/index/+f/abc/0123456789abc/name
+    idx TEXT NOT NULL,
+    project TEXT NOT NULL,
+    sha256 TEXT NOT NULL,         -- of the bytes on disk
+    size INTEGER NOT NULL,        -- bytes
+    made INTEGER NOT NULL,        -- 1: core metadata that we took out of the wheel ourselves
+    used REAL NOT NULL            -- seconds since the epoch
+) WITHOUT ROWID;
+CREATE INDEX files_project ON files (idx, project);
+CREATE INDEX files_used ON files (used);
+CREATE INDEX files_sha256 ON files (sha256);
+"""
+
+
+@frozen(kw_only=True)
+class Page:
+    """One project's page as an upstream sent it."""
+
+    source: str
+    url: str
+    content_type: str
+    body: bytes
+    etag: str | None
+    modified: str | None
+    serial: int | None
+    checked: float  # seconds since the epoch
+    missing: float | None = None  # seconds since the epoch
+
+
+@frozen(kw_only=True)
+class Held:
+    """One file that is on the shelf."""
+
+    key: str
+    project: str
+    sha256: str
+    size: int  # bytes
+    made: bool = False
+    used: float = 0.0  # seconds since the epoch
+
+    @property
+    def index(self) -> str:
+        """The full name of the index it belongs to."""
+        return "/".join(self.key.split("/", 2)[:2])
+
+
+@frozen(kw_only=True)
+class Content:
+    """Equal bytes on the shelf, under one or more keys."""
+
+    sha256: str
+    size: int  # bytes
+    used: float  # seconds since the epoch; the latest of all its keys
+
+
+class Memory:
+    """The database, used by one thread. Every question is a function of a connection, run there; only values come out."""
+
+    log = Logger()
+
+    def __init__(self, path: Path, in_thread: InThread) -> None:
+        self._path = path
+        self._in_thread = in_thread
+        self._connection: sqlite3.Connection | None = None
+
+    # -- the connection, in its thread -----------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            elif version != SCHEMA:
+                raise sqlite3.DatabaseError(f"schema {version} is not schema {SCHEMA}")
+            for table in ("pages", "files"):
+                connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 -- names from the line above
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin_anew(self, why: Exception) -> None:
+        self.log.warn("{path} cannot be used ({why}); it is begun anew", path=str(self._path), why=str(why))
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        if self._path.exists():
+            self._path.replace(self._path.with_name(self._path.name + ".broken"))
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        for attempt in (1, 2):
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                return question(self._connection)
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", None) not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                    raise  # a full disk, a lock: says nothing about what is written already
+                self._begin_anew(error)
+            except sqlite3.DatabaseError as error:
+                if attempt == 2:
+                    raise
+                self._begin_anew(error)
+        raise AssertionError("a new database was not usable")
+
+    def _read(self, question: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        return self._in_thread(self._ask, question)
+
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
+        def attempt() -> None:
+            def transaction(connection: sqlite3.Connection) -> None:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    change(connection)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+
+            try:
+                self._ask(transaction)
+            except sqlite3.OperationalError as error:
+                self.log.warn("{path} does not take this in: {why}", path=str(self._path), why=str(error))
+
+        return self._in_thread(attempt)
+
+    def open(self) -> Deferred[None]:
+        """Open or make the database, so that a path that cannot work is known at the start."""
+        return self._read(lambda connection: None)
+
+    def close(self) -> Deferred[None]:
+        """Close the database."""
+
+        def close() -> None:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+        return self._in_thread(close)
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    def page(self, index: str, project: str) -> Deferred[Page | None]:
+        """What is remembered of a project."""
+
+        def ask(connection: sqlite3.Connection) -> Page | None:
+            row = connection.execute(
+                "SELECT source, url, content_type, body, etag, modified, serial, checked, missing FROM pages"
+                " WHERE idx = ? AND project = ?",
+                (index, project),
+            ).fetchone()
+            if row is None:
+                return None
+            try:
+                body = zlib.decompress(row[3])
+            except zlib.error as error:
+                raise sqlite3.DatabaseError(f"the page of {project} is damaged") from error
+            return Page(
+                source=row[0], url=row[1], content_type=row[2], body=body, etag=row[4], modified=row[5],
+                serial=row[6], checked=row[7], missing=row[8],
+            )  # fmt: skip
+
+        return self._read(ask)
+
+    def save_page(self, index: str, project: str, page: Page, used: float) -> Deferred[None]:
+        """Remember a page instead of what was remembered before."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    index, project, page.source, page.url, page.content_type, zlib.compress(page.body, 3), page.etag,
+                    page.modified, page.serial, page.checked, page.missing, used,
+                ),
+            )  # fmt: skip
+
+        return self._write(change)
+
+    def confirm_page(self, index: str, project: str, checked: float, missing: float | None) -> Deferred[None]:
+        """The upstream was asked again: when, and since when it says that there is no such project."""
+        return self._write(
+            lambda connection: connection.execute(
+                "UPDATE pages SET checked = ?, missing = ? WHERE idx = ? AND project = ?",
+                (checked, missing, index, project),
+            )
+        )
+
+    def forget_page(self, index: str, project: str) -> Deferred[None]:
+        """The project is gone."""
+        return self._write(
+            lambda connection: connection.execute(
+                "DELETE FROM pages WHERE idx = ? AND project = ?", (index, project)
+            )
+        )
+
+    def pages_used(self, index: str, checked_before: float, used_after: float, most: int) -> Deferred[list[tuple[str, float]]]:
+        """Projects that clients used lately and whose pages were not confirmed lately: name and when confirmed."""
+        return self._read(
+            lambda connection: connection.execute(
+                "SELECT project, checked FROM pages WHERE idx = ? AND checked < ? AND used > ? AND missing IS NULL"
+                " ORDER BY checked LIMIT ?",
+                (index, checked_before, used_after, most),
+            ).fetchall()
+        )
+
+    def projects(self, index: str) -> Deferred[list[str]]:
+        """The projects of an index that are known here: by a page or by a file that is held."""
+        return self._read(
+            lambda connection: [
+                name
+                for (name,) in connection.execute(
+                    "SELECT project FROM pages WHERE idx = ?1 AND missing IS NULL"
+                    " UNION SELECT project FROM files WHERE idx = ?1 ORDER BY 1",
+                    (index,),
+                )
+            ]
+        )
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def held(self, index: str, project: str) -> Deferred[list[Held]]:
+        """The files of a project that are on the shelf."""
+        return self._held("idx = ? AND project = ?", (index, project))
+
+    def held_with(self, sha256: str) -> Deferred[list[Held]]:
+        """The files on the shelf, of any index, that have this content."""
+        return self._held("sha256 = ?", (sha256,))
+
+    def oldest(self, after: tuple[float, str], most: int) -> Deferred[list[Content]]:
+        """What was not used for the longest time under any of its names, from ``after`` (last use, sha256) on.
+
+        Metadata that we made ourselves is not among it: it is small, and clients' caches may still point to it.
+        """
+        return self._read(
+            lambda connection: [
+                Content(sha256=sha256, size=size, used=used)
+                for sha256, size, used in connection.execute(
+                    "SELECT sha256, MAX(size), MAX(used) AS last FROM files WHERE NOT made GROUP BY sha256"
+                    " HAVING (last, sha256) > (?, ?) ORDER BY last, sha256 LIMIT ?",
+                    (*after, most),
+                )
+            ]
+        )
+
+    def _held(self, condition: str, values: tuple[object, ...]) -> Deferred[list[Held]]:
+        question = f"SELECT key, project, sha256, size, made, used FROM files WHERE {condition}"  # noqa: S608 -- constants
+        return self._read(
+            lambda connection: [
+                Held(key=key, project=project, sha256=sha256, size=size, made=bool(made), used=used)
+                for key, project, sha256, size, made, used in connection.execute(question, values)
+            ]
+        )
+
+    def hold(self, files: Sequence[Held]) -> Deferred[None]:
+        """Remember files that came onto the shelf."""
+        rows = [(file.key, file.index, file.project, file.sha256, file.size, file.made, file.used) for file in files]
+        return self._write(
+            lambda connection: connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        )
+
+    def drop(self, keys: Iterable[str]) -> Deferred[None]:
+        """Forget files that left the shelf."""
+        rows = [(key,) for key in keys]
+        return self._write(lambda connection: connection.executemany("DELETE FROM files WHERE key = ?", rows))
+
+    def keys(self) -> Deferred[set[str]]:
+        """Every key that is remembered as held."""
+        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")})
+
+    def amount(self) -> Deferred[tuple[int, int]]:
+        """Number of files, and bytes that they take on disk; equal content counts once (hard links)."""
+
+        def ask(connection: sqlite3.Connection) -> tuple[int, int]:
+            (files,) = connection.execute("SELECT COUNT(*) FROM files").fetchone()
+            (size,) = connection.execute(
+                "SELECT COALESCE(SUM(size), 0) FROM (SELECT DISTINCT sha256, size FROM files)"
+            ).fetchone()
+            return files, size
+
+        return self._read(ask)
+
+    def note_used(self, pages: Sequence[tuple[float, str, str]], files: Sequence[tuple[float, str]]) -> Deferred[None]:
+        """Write down when pages ``(when, index, project)`` and files ``(when, key)`` were last used."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany("UPDATE pages SET used = ? WHERE idx = ? AND project = ?", pages)
+            connection.executemany("UPDATE files SET used = ? WHERE key = ?", files)
+
+        return self._write(change)

@@ -1,0 +1,281 @@
+"""Where files are had from: the shelf, a download under way, or the upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pypicache.core.errors import Offline
+from pypicache.core.model import File, ProjectName
+from pypicache.core.spec import UpstreamURL
+from pypicache.figures import Figures
+from pypicache.interfaces import IBody, IReader
+from pypicache.memory import Held, Memory
+from pypicache.store.bodies import KeptBody, KeptReader, etag_of, http_seconds, uploaded
+from pypicache.store.checking import Check
+from pypicache.store.download import FAR, Download
+from pypicache.store.eviction import Evictor
+from pypicache.store.local import FULL, Shelf
+from pypicache.store.through import Through
+from pypicache.tasks import InThread, Tasks
+from pypicache.upstream.client import Upstream
+
+FULL_FOR = 30.0  # seconds during which a full disk is not tried again
+
+
+class Library:
+    """Opens the files of mirrored indexes.
+
+    :ivar kept: told about every file that came onto the shelf.
+    :ivar used: when files were last used, by key, as far as that is not written down yet.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        shelf: Shelf,
+        memory: Memory,
+        upstream: Upstream,
+        evictor: Evictor,
+        clock: IReactorTime,
+        in_thread: InThread,
+        figures: Figures,
+        tasks: Tasks,
+    ) -> None:
+        self.shelf = shelf
+        self.memory = memory
+        self.upstream = upstream
+        self.clock = clock
+        self.figures = figures
+        self._evictor = evictor
+        self._in_thread = in_thread
+        self._tasks = tasks
+        self._numbers = count()
+        self._full_until = 0.0
+        self.downloads: dict[str, Download] = {}
+        self.used: dict[str, float] = {}
+        self.kept: list[Callable[[Held], None]] = []
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether files are passed through without being stored, for want of room."""
+        return self.clock.seconds() < self._full_until
+
+    def open(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> IBody:
+        """A body of one listed file. Nothing is asked of the upstream before it is read or measured.
+
+        :param key: of the shelf; the URL path without the leading slash.
+        :param login: the credentials of the index that lists the file.
+        """
+        kept = self.shelf.open(key)
+        if kept is None:
+            return ComingBody(self, key, project, file, login)
+        self.used[key] = self.clock.seconds()
+        self.figures.file_hits += 1
+        return KeptBody(self.shelf, kept, file, self.figures)
+
+    async def borrow(self, key: str, project: ProjectName, file: File) -> bool:
+        """Take over the same content from another index, if there is any; ``True`` if it is held now."""
+        sha256 = file.hashes.get("sha256")
+        if sha256 is None:
+            return False
+        for other in await self.memory.held_with(sha256):
+            if other.key != key and await self._in_thread(self.shelf.link, other.key, key):
+                await self._note(Held(key=key, project=project, sha256=sha256, size=other.size))
+                return True
+        return False
+
+    async def download(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> Download:
+        """The download of a file that is not held: the one under way, or a new one."""
+        under_way = self.downloads.get(key)
+        if under_way is not None:
+            self.figures.file_hits += 1
+            return under_way
+        if self.upstream.offline:
+            raise Offline(f"{file.name} is not held, and the server runs offline")
+        self.figures.file_misses += 1
+        download = Download(
+            key=key,
+            file=file,
+            login=login,
+            upstream=self.upstream,
+            clock=self.clock,
+            spool=self.shelf.spool / f"{next(self._numbers)}-{file.name[-100:]}",
+            room=self._evictor.make_room,
+            keep=lambda complete: self._keep(complete, project),
+            full=self._note_full,
+        )
+        self.downloads[key] = download
+        self._tasks.start(self._run(download), f"the download of {key}")
+        return download
+
+    async def _run(self, download: Download) -> None:
+        try:
+            await download.run()
+        finally:
+            self.downloads.pop(download.key, None)
+
+    async def _keep(self, download: Download, project: ProjectName) -> None:
+        modified = uploaded(download.file) or http_seconds(download.modified)
+        try:
+            await self._in_thread(self.shelf.keep, download.spool, download.key, modified)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._note_full(error)
+            return
+        held = Held(key=download.key, project=project, sha256=download.check.sha256, size=download.check.size)
+        await self._note(held)
+
+    async def put(self, key: str, project: ProjectName, content: bytes) -> None:
+        """Put something that we made ourselves onto the shelf; a full disk does without."""
+        spooled = self.shelf.spool / f"{next(self._numbers)}-made"
+        check = Check(File(name="made", url="", hashes={}))
+        check.take(content)
+
+        def write() -> None:
+            spooled.write_bytes(content)
+            self.shelf.keep(spooled, key, None)
+
+        try:
+            await self._in_thread(write)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._note_full(error)
+            return
+        await self._note(Held(key=key, project=project, sha256=check.sha256, size=len(content), made=True))
+
+    async def _note(self, held: Held) -> None:
+        now = self.clock.seconds()
+        held = Held(key=held.key, project=held.project, sha256=held.sha256, size=held.size, made=held.made, used=now)
+        await self.memory.hold([held])
+        for told in self.kept:
+            told(held)
+
+    def _note_full(self, error: OSError) -> None:
+        if not self.disk_full:
+            self.log.error("the disk takes no more files, they are passed through: {why}", why=str(error))
+        self._full_until = self.clock.seconds() + FULL_FOR
+
+
+@implementer(IBody)
+class ComingBody:
+    """A file that is not held. Nothing is asked before somebody reads."""
+
+    def __init__(
+        self, library: Library, key: str, project: ProjectName, file: File, login: UpstreamURL | None
+    ) -> None:
+        self.library = library
+        self.size = file.size
+        self.etag = etag_of(file)
+        self.modified = uploaded(file)
+        self._key = key
+        self._project = project
+        self._file = file
+        self._login = login
+        self._joined: Download | None = None
+
+    async def measure(self) -> None:
+        if self.size is not None:
+            return
+        download = await self._download()
+        download.enter()
+        try:
+            while download.size is None and not (download.complete or download.overflowed or download.failure):
+                await download.changed.wait()
+        finally:
+            download.leave()
+        if download.failure is not None:
+            raise download.failure
+        self.size = download.arrived if download.complete else download.size
+
+    def reader(self, first: int, end: int | None) -> IReader:
+        return _Coming(self, first, end)
+
+    def close(self) -> None:
+        pass
+
+    async def find(self, first: int, end: int | None) -> IReader:
+        """The reader that gives the bytes: the best way to have them, decided now."""
+        library = self.library
+        if self._key not in library.downloads:
+            if await library.borrow(self._key, self._project, self._file):
+                kept = library.open(self._key, self._project, self._file, self._login)
+                return _Closing(kept, first, end)
+            if self._key not in library.downloads and (library.disk_full or first > FAR) and not library.upstream.offline:
+                through = await self._through(first, end)
+                if through is not None:
+                    return through
+        return (await self._download()).reader(first, end)
+
+    async def _download(self) -> Download:
+        self._joined = await self.library.download(self._key, self._project, self._file, self._login)
+        return self._joined
+
+    async def _through(self, first: int, end: int | None) -> IReader | None:
+        """The bytes straight from the upstream, unstored; ``None`` if they are better had by storing them."""
+        library = self.library
+        whole = first == 0 and end in {None, self.size}
+        until = None if whole else end
+        answer = await library.upstream.stream(self._file.url, self._login, first=first, end=until)
+        begins = answer.status == 206 and answer.span is not None and answer.span[0] == first
+        if not begins and (answer.status == 206 or not library.disk_full):
+            answer.abort()
+            return None
+        library.figures.file_misses += 1
+        self.size = self.size if answer.total is None else answer.total
+        wanted = None if until is None else until - first
+        if begins:
+            return Through(answer, end=wanted)
+        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None)
+
+    def learn(self) -> None:
+        """Take over the size that the upstream's own head gave."""
+        if self._joined is not None and self._joined.size is not None:
+            self.size = self._joined.size
+
+
+@implementer(IReader)
+class _Coming:
+    """Finds its bytes at the first read; from then on the size of the body is certain."""
+
+    def __init__(self, body: ComingBody, first: int, end: int | None) -> None:
+        self._body = body
+        self._first = first
+        self._end = end
+        self._reader: IReader | None = None
+
+    async def read(self, limit: int) -> bytes:
+        if self._reader is not None:
+            return await self._reader.read(limit)
+        self._reader = await self._body.find(self._first, self._end)
+        piece = await self._reader.read(limit)
+        self._body.learn()
+        return piece
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+@implementer(IReader)
+class _Closing:
+    """Reads a body that was opened for this reader alone."""
+
+    def __init__(self, body: IBody, first: int, end: int | None) -> None:
+        self._body = body
+        self._reader = body.reader(first, end)
+
+    async def read(self, limit: int) -> bytes:
+        return await self._reader.read(limit)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._body.close()

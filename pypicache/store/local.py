@@ -1,0 +1,144 @@
+"""The shelf: complete, verified files on disk, under their URL paths."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
+"""What an operating system answers when a place takes no more bytes."""
+
+
+@frozen(kw_only=True)
+class Kept:
+    """An open file of the shelf."""
+
+    key: str
+    descriptor: int
+    size: int  # bytes
+    modified: float  # seconds since the epoch
+
+
+class Shelf:
+    """Files below ``<state>/+files``, one per key; the key is the URL path without the leading slash.
+
+    A file that exists under its key is complete and was verified: it is written elsewhere on the same file system, synced,
+    and then linked into place.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.root = state / "+files"
+        self.spool = state / "spool"
+        self._in_use: Counter[str] = Counter()
+
+    def prepare(self) -> None:
+        """Make the directories, and remove what an earlier process left half done.
+
+        :raises OSError: the state directory cannot be used.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.spool.mkdir(parents=True, exist_ok=True)
+        for left in self.spool.iterdir():
+            left.unlink()
+
+    def path(self, key: str) -> Path:
+        """Where the file of this key is, or would be."""
+        return self.root / key
+
+    def open(self, key: str) -> Kept | None:
+        """Open a file; ``None`` if it is not there. The caller gives it back by :meth:`close`."""
+        try:
+            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        status = os.fstat(descriptor)
+        self._in_use[key] += 1
+        return Kept(key=key, descriptor=descriptor, size=status.st_size, modified=status.st_mtime)
+
+    def close(self, kept: Kept) -> None:
+        """Take back a file that :meth:`open` gave."""
+        os.close(kept.descriptor)
+        self._in_use[kept.key] -= 1
+        if not self._in_use[kept.key]:
+            del self._in_use[kept.key]
+
+    def in_use(self, key: str) -> bool:
+        """Tell whether somebody has the file open."""
+        return key in self._in_use
+
+    def holds(self, key: str) -> bool:
+        """Tell whether there is a file under this key."""
+        return self.path(key).is_file()
+
+    def keep(self, spooled: Path, key: str, modified: float | None) -> None:
+        """Put a complete, verified file under its key, so that it survives a power cut. Blocks.
+
+        :raises OSError: the disk does not take it.
+        """
+        descriptor = os.open(spooled, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if modified is not None:
+                os.utime(descriptor, (modified, modified))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        place = self.path(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # somebody was faster with the same bytes
+            os.link(spooled, place)
+        _sync_directory(place.parent)
+        spooled.unlink(missing_ok=True)
+
+    def link(self, have: str, key: str) -> bool:
+        """Give a file that is held a second name; ``False`` if that did not work. Blocks."""
+        place = self.path(key)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(self.path(have), place)
+        except FileExistsError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def remove(self, key: str) -> None:
+        """Take a file off the shelf, and the directories that are empty then. Blocks."""
+        place = self.path(key)
+        place.unlink(missing_ok=True)
+        for directory in place.parents:
+            if directory == self.root:
+                break
+            try:
+                directory.rmdir()
+            except OSError:
+                break
+
+    def walk(self) -> Iterator[str]:
+        """The keys of all files. Blocks for as long as the disk takes."""
+        waiting = [self.root]
+        while waiting:
+            with suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        yield str(Path(entry.path).relative_to(self.root))
+
+    def room(self) -> tuple[int, int]:
+        """Bytes that are free on the disk for us, and bytes that it has in all."""
+        status = os.statvfs(self.spool)
+        return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""Coroutines that somebody else waits for: started once, shared by many, ended in order at shutdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+InThread = Callable[..., "Deferred[Any]"]
+"""Runs ``function(*arguments)`` where blocking is allowed and fires with its result; in tests it may run it at once."""
+
+
+class TimedOut(Exception):
+    """What was waited for did not come in time; it may still be under way."""
+
+
+class Waiters:
+    """Any number of coroutines waiting for one thing to happen; one that gives up disturbs no other."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[None]] = []
+
+    def wait(self) -> Deferred[None]:
+        """A Deferred that fires at the next :meth:`tell`."""
+        waiter: Deferred[None] = Deferred(self._forget)
+        self._waiting.append(waiter)
+        return waiter
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+
+    def tell(self) -> None:
+        """Wake everybody who waits now."""
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+
+class Shared(Generic[T]):
+    """One coroutine, started at once, whose result any number of callers may await.
+
+    A caller that is cancelled or runs out of time leaves; the coroutine goes on.
+    """
+
+    def __init__(self, work: Coroutine[Deferred[Any], Any, T]) -> None:
+        self._waiters = Waiters()
+        self._result: T | Failure | None = None
+        self.done = False
+        self.task: Deferred[None] = Deferred.fromCoroutine(work).addBoth(self._end)
+
+    def _end(self, result: T | Failure) -> None:
+        self._result = result
+        self.done = True
+        self._waiters.tell()
+
+    async def join(self, clock: IReactorTime | None = None, seconds: float | None = None) -> T:
+        """Wait for the result.
+
+        :raises TimedOut: it did not come within ``seconds``.
+        """
+        if not self.done:
+            waiting = self._waiters.wait()
+            if clock is not None and seconds is not None:
+                late = clock.callLater(seconds, waiting.cancel)
+                try:
+                    await waiting
+                except CancelledError:
+                    if late.active():
+                        late.cancel()
+                        raise
+                    raise TimedOut from None
+                if late.active():
+                    late.cancel()
+            else:
+                await waiting
+        if isinstance(self._result, Failure):
+            self._result.raiseException()
+        return self._result  # type: ignore[return-value]  # done, and no Failure: it is a T
+
+
+class Tasks:
+    """Coroutines started in the background, so that they can be ended at shutdown and their failures are logged."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._running: set[Deferred[None]] = set()
+
+    def start(self, work: Coroutine[Deferred[Any], Any, object], what: str) -> None:
+        """Run a coroutine; a failure is logged with the sentence ``what``."""
+        self.keep(Deferred.fromCoroutine(work).addCallback(lambda _: None), what)
+
+    def keep(self, task: Deferred[None], what: str) -> None:
+        """Look after a Deferred until it fires."""
+        self._running.add(task)
+
+        def end(result: object) -> None:
+            self._running.discard(task)
+            if isinstance(result, Failure) and not result.check(CancelledError):
+                self.log.failure("{what} failed", result, what=what)
+
+        task.addBoth(end)
+
+    def stop(self) -> Deferred[None]:
+        """Cancel everything and wait until it has ended."""
+        running = list(self._running)
+        ended = DeferredList([_after(task) for task in running])
+        for task in running:
+            task.cancel()
+        return ended.addCallback(lambda _: None)
+
+
+def _after(task: Deferred[None]) -> Deferred[None]:
+    after: Deferred[None] = Deferred()
+    task.addBoth(lambda result: after.callback(None))
+    return after
+
+
+def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferred[T]:
+    """Cancel a Deferred that takes too long.
+
+    The result fails with :exc:`TimedOut` then.
+    """
+
+    def late(value: object, _: float) -> object:
+        if isinstance(value, Failure):
+            value.trap(CancelledError)
+            raise TimedOut from None
+        return value
+
+    return waiting.addTimeout(seconds, clock, onTimeoutCancel=late)
+
+
+async def pause(clock: IReactorTime, seconds: float) -> None:
+    """Wait by the clock."""
+    waiting: Deferred[None] = Deferred()
+    call = clock.callLater(seconds, waiting.callback, None)
+    try:
+        await waiting
+    finally:
+        if call.active():
+            call.cancel()
