@@ -103,6 +103,7 @@ def test_if_modified_since(if_modified_since: str | None, modified: float | None
         ('W/"E"', "E", EXAMPLE, False),
         ('"E", "x"', "E", EXAMPLE, False),
         ('"E"', None, EXAMPLE, False),
+        ('"None"', None, EXAMPLE, False),
         ("E", "E", EXAMPLE, False),
         ("*", "E", EXAMPLE, False),
         ("", "E", EXAMPLE, False),
