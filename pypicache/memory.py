@@ -265,6 +265,14 @@ class Memory:
             ]
         )
 
+    def count_projects(self, index: str) -> Deferred[int]:
+        """How many projects of an index have a page here."""
+        return self._read(
+            lambda connection: connection.execute(
+                "SELECT COUNT(*) FROM pages WHERE idx = ? AND missing IS NULL", (index,)
+            ).fetchone()[0]
+        )
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     def held(self, index: str, project: str) -> Deferred[list[Held]]:

@@ -149,12 +149,14 @@ class Upstream:
         first: int = 0,
         end: int | None = None,
         validator: str | None = None,
+        etag: str | None = None,
         accept: str = "*/*",
         coding: str = "identity",
     ) -> Answer:
         """Begin to receive a file, or the span of it from ``first`` up to but without ``end``.
 
         :param validator: the strong ETag or Last-Modified that the rest must belong to (``If-Range``).
+        :param etag: what the caller has; with it the answer may have status 304.
         :return: an answer with status 200 (the whole file, whatever was asked for) or 206; the caller pumps or aborts it.
         :raises NotFound: there is no such file.
         :raises UpstreamDown: no usable answer.
@@ -165,6 +167,8 @@ class Upstream:
             headers.setRawHeaders("Range", [f"bytes={first}-{'' if end is None else end - 1}"])
             if validator is not None:
                 headers.setRawHeaders("If-Range", [validator])
+        if etag is not None:
+            headers.setRawHeaders("If-None-Match", [etag])
         place = await self._place("file", url)
         try:
             breaker = self._enter(url)
@@ -173,7 +177,7 @@ class Upstream:
         except BaseException:
             place.release()
             raise
-        self._judge(breaker, url, answer, {200, 206})
+        self._judge(breaker, url, answer, {200, 206} if etag is None else {200, 304})
         return answer
 
     # -- the common parts ------------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""How answers are written: headers, bodies, and errors as status codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+
+from pypicache.core.errors import BadInput, Broken, Elsewhere, Gone, NotFound, PypicacheError, UpstreamDown
+from pypicache.web.conditions import Unsatisfiable
+from pypicache.web.negotiation import wants_json
+
+STATUS: dict[type[Exception], int] = {
+    Unsatisfiable: 416,
+    Elsewhere: 302,
+    Gone: 410,
+    NotFound: 404,
+    BadInput: 400,
+    UpstreamDown: 503,
+    Broken: 502,
+}
+
+
+def header(request: IRequest, name: str) -> str | None:
+    """A request header's value, several of them joined as RFC 9110 section 5.3 says; ``None`` if it is missing."""
+    values = request.requestHeaders.getRawHeaders(name)
+    return None if not values else ", ".join(values)
+
+
+def answer(
+    request: IRequest,
+    body: bytes,
+    content_type: bytes | None,
+    *,
+    code: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Write a whole answer; to HEAD the same without the body."""
+    request.setResponseCode(code)
+    for name, value in (headers or {}).items():
+        request.setHeader(name, value)
+    if content_type is not None:
+        request.setHeader(b"content-type", content_type)
+    if code not in {204, 304}:
+        request.setHeader(b"content-length", b"%d" % len(body))
+    if request.method != b"HEAD" and body:
+        request.write(body)
+    request.finish()
+
+
+def json_answer(request: IRequest, content: Mapping[str, object], code: int = 200) -> None:
+    """Write JSON for people and for the devpi client, which compares the content type for equality."""
+    body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    answer(request, body, b"application/json", code=code, headers={"cache-control": "no-cache"})
+
+
+def envelope(request: IRequest, kind: str, result: object) -> None:
+    """Write a result as the devpi client reads it (contract devpi 1.3)."""
+    json_answer(request, {"result": result, "type": kind})
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status code of an error."""
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def problem(request: IRequest, error: Exception) -> None:
+    """Answer with an error, in the form that the client reads."""
+    code = status_of(error)
+    headers = {"cache-control": "no-store"}
+    if isinstance(error, UpstreamDown):
+        headers["retry-after"] = str(error.retry_after)
+    elif isinstance(error, Elsewhere):
+        headers["location"] = error.url
+    elif isinstance(error, Unsatisfiable):
+        headers["content-range"] = f"bytes */{error.size}"
+    elif isinstance(error, HTTPException):
+        allowed = getattr(error, "valid_methods", None)
+        if allowed:
+            headers["allow"] = ", ".join(sorted(allowed))
+    if isinstance(error, PypicacheError):
+        sentence = str(error)
+    elif isinstance(error, HTTPException):
+        sentence = {404: "there is nothing at this address", 405: "this address does not know that method"}.get(
+            code, error.name
+        )
+    else:
+        sentence = "the server failed; its log says why"
+    if wants_json(header(request, "accept")):
+        for name, value in headers.items():
+            request.setHeader(name, value)
+        body = orjson.dumps({"message": sentence}, option=orjson.OPT_APPEND_NEWLINE)
+        answer(request, body, b"application/json", code=code)
+    else:
+        answer(request, sentence.encode() + b"\n", b"text/plain; charset=utf-8", code=code, headers=headers)

@@ -1,0 +1,136 @@
+"""What the daemon can tell about itself: the content of ``+status`` (contract devpi 5, and our own figures)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import asdict, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from pypicache import __version__
+from pypicache.figures import Figures
+from pypicache.index.catalog import Catalog
+from pypicache.memory import Memory
+from pypicache.store.eviction import Evictor
+from pypicache.store.library import Library
+from pypicache.upstream.client import Upstream
+
+
+@frozen(kw_only=True)
+class Node:
+    """Who this daemon is; does not change while it runs."""
+
+    uuid: str  # 32 hex digits, kept in the state directory
+    state: str  # the state directory
+    host: str
+    port: int
+    outside_url: str | None
+    started: float  # seconds since the epoch
+
+
+class Overview:
+    """Puts the figures of all parts together."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        catalog: Catalog,
+        library: Library,
+        evictor: Evictor,
+        upstream: Upstream,
+        memory: Memory,
+        figures: Figures,
+        clock: IReactorTime,
+    ) -> None:
+        self.node = node
+        self._catalog = catalog
+        self._library = library
+        self._evictor = evictor
+        self._upstream = upstream
+        self._memory = memory
+        self._figures = figures
+        self._clock = clock
+
+    async def status(self) -> dict[str, object]:
+        """The ``result`` of ``+status``."""
+        now = self._clock.seconds()
+        node = self.node
+        return {
+            "serverdir": node.state,
+            "uuid": node.uuid,
+            "versioninfo": {"pypicache": __version__, "devpi-server": __version__},
+            "server-code": "pypicache",
+            "host": node.host,
+            "port": node.port,
+            "outside-url": node.outside_url,
+            "serial": 0,
+            "last-commit-timestamp": node.started,
+            "event-serial": 0,
+            "event-serial-timestamp": node.started,
+            "event-serial-in-sync-at": node.started,
+            "role": "MASTER",
+            "polling_replicas": {},
+            "metrics": self._metrics(),
+            "version": __version__,
+            "uptime": round(now - node.started, 3),
+            "offline": self._upstream.offline,
+            "cache": {
+                "size": self._evictor.size,
+                "files": self._evictor.files,
+                "max_size": self._evictor.max_size,
+                "full_disk": self._library.disk_full,
+                "evicted_files": self._figures.evicted_files,
+                "evicted_bytes": self._figures.evicted_bytes,
+            },
+            "traffic": {
+                name: count for name, count in asdict(self._figures).items() if not name.startswith("evicted_")
+            },
+            "downloads": self._downloads(now),
+            "upstreams": self._upstreams(now),
+            "indexes": [await self._index(mirror.name) for mirror in self._catalog],
+        }
+
+    def _metrics(self) -> list[tuple[str, str, float]]:
+        counters = [(f"pypicache_{name}", "counter", count) for name, count in asdict(self._figures).items()]
+        gauges = [
+            ("pypicache_cache_size_bytes", "gauge", self._evictor.size),
+            ("pypicache_cache_files", "gauge", self._evictor.files),
+            ("pypicache_downloads", "gauge", len(self._library.downloads)),
+        ]
+        return counters + gauges
+
+    def _downloads(self, now: float) -> list[Mapping[str, object]]:
+        return [
+            {
+                "index": "/".join(download.key.split("/", 2)[:2]),
+                "file": download.file.name,
+                "received": download.arrived,
+                "size": download.size if download.size is not None else download.file.size,
+                "seconds": round(now - download.began, 3),
+                "clients": download.readers,
+            }
+            for download in self._library.downloads.values()
+        ]
+
+    def _upstreams(self, now: float) -> list[Mapping[str, object]]:
+        return [
+            {
+                "host": breaker.host,
+                "state": breaker.state(now),
+                "failures": breaker.failures,
+                "retry_in": breaker.retry_in(now),
+                "last_error": breaker.last_error,
+            }
+            for breaker in self._upstream.breakers.values()
+        ]
+
+    async def _index(self, name: str) -> Mapping[str, object]:
+        spec = self._catalog.find(*name.split("/")).spec
+        return {
+            "name": name,
+            "type": "mirror",
+            "title": spec.title or "",
+            "mirror_url": None if spec.url is None else str(spec.url),
+            "projects": await self._memory.count_projects(name),
+        }
