@@ -258,6 +258,7 @@ PLACES = ("{}", "def later() -> None:\n    {}", "from typing import TYPE_CHECKIN
     [
         (imports_to_the_right, "web.a", "import json, pypicache.core.b", []),
         (imports_to_the_right, "web.a", "from pypicache.web.b import c", []),
+        (imports_to_the_right, "store.a", "import twisted.web", []),
         (imports_to_the_right, "cli", "from pypicache import __version__, web", []),
         (imports_to_the_right, "core.a", "import json, pypicache.web.b", ["pypicache.web.b"]),
         (imports_to_the_right, "core.a", "from pypicache import interfaces, core", ["pypicache.interfaces"]),
@@ -299,7 +300,11 @@ INDEX = REGISTRIES[0]
 @pytest.mark.parametrize(
     ("check", "tree", "wrong"),
     [
-        (imports_to_the_right, {"pypicache/misc/a.py": ""}, ["pypicache.misc.a has no place in the line"]),
+        (
+            imports_to_the_right,
+            {"pypicache/misc/a.py": "import pypicache.cli"},
+            ["pypicache.misc.a has no place in the line"],
+        ),
         (import_cycles, {"pypicache/web/a.py": "import pypicache.web.b", "pypicache/web/b.py": "import json"}, []),
         (import_cycles, {"pypicache/web/__init__.py": "from pypicache.web import a", "pypicache/web/a.py": ""}, []),
         (

@@ -98,6 +98,7 @@ def test_every_pair_of_format_and_coding_has_letters_of_its_own() -> None:
         # How it is written.
         ("", Format.HTML),
         (" , ,", Format.HTML),
+        (f";, ;q=1, {V1_JSON};", Format.JSON),
         (V1_JSON.upper(), Format.JSON),
         (f"text/html;q=0.1 , , {V1_JSON}", Format.JSON),
         ("text/html;charset=utf-8", Format.HTML),
