@@ -21,7 +21,7 @@ KEYS = (
     "upstreams",
     "indexes",
 )
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[object] = st.sampled_from(
     [None, True, -1, 10**30, 10**400, 1e308, float("nan"), "x", [], [None, {}], [{"size": "a"}], {"size": [1]}]
 )
 

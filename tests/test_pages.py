@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 from shlex import split
-from xml.etree import ElementTree
 
 from selectolax.lexbor import LexborHTMLParser
 
-import pypicache.web.pages
 from pypicache.web.pages import (
     CONTENT_SECURITY_POLICY,
     DOWNLOADS_ON_THE_FIRST_PAGE,
@@ -383,36 +380,3 @@ class TestError:
 
         assert "Not Found There is no project 'a&b'." in text_of(page)
         assert "<title>404 Not Found" in page
-
-
-class TestStaticFiles:
-    """The files beside the pages."""
-
-    folder = Path(pypicache.web.pages.__file__).with_name("static")
-
-    def test_every_file_a_page_names_is_there(self) -> None:
-        for page in (Pages().home(a_status(), HERE), Pages().error(404, "a", "b")):
-            for name in re.findall(r'/\+static/([^"]+)"', page):
-                assert (self.folder / name).is_file(), name
-
-    def test_both_colour_schemes_and_nothing_from_elsewhere(self) -> None:
-        sheet = (self.folder / "style.css").read_text("utf-8")
-
-        assert "prefers-color-scheme: dark" in sheet
-        assert "url(" not in sheet
-        assert "@import" not in sheet
-
-    def test_every_class_of_the_pages_is_known_to_the_sheet(self) -> None:
-        sheet = (self.folder / "style.css").read_text("utf-8")
-        status = a_status(
-            offline=True,
-            downloads=[a_download()] * (DOWNLOADS_ON_THE_FIRST_PAGE + 1),
-            upstreams=[an_upstream(state=state, last_error="x") for state in ("closed", "open", "half-open")],
-        )
-        for page in (Pages().home(status, HERE), Pages().status(status, HERE), Pages().error(404, "a", "b")):
-            for names in re.findall(r'class="([^"]+)"', page):
-                for name in names.split():
-                    assert re.search(rf"\.{name}\b", sheet)
-
-    def test_the_icon_is_well_formed(self) -> None:
-        assert ElementTree.parse(self.folder / "icon.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own file

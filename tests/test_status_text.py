@@ -150,6 +150,11 @@ class TestTerminal:
         assert text.count("\n") == calm.count("\n")
         assert [character for character in text if not character.isprintable() and character != "\n"] == []
 
+    def test_a_message_of_several_lines_becomes_one(self) -> None:
+        text = describe({"upstreams": [{"host": "a", "state": "half-open", "last_error": "refused\n\tby the host "}]})
+
+        assert text.endswith("\n    refused by the host")
+
     @given(st.text())
     def test_every_line_is_printable(self, text: str) -> None:
         assert printable(text).isprintable()
