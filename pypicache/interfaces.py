@@ -45,7 +45,9 @@ class IReader(Interface):
 class IBody(Interface):
     """The bytes of one file, complete on disk, still arriving, or passed through from the upstream."""
 
-    size: int | None = Attribute("Length in bytes; None if nobody knows it yet. Certain after the first bytes were read.")
+    size: int | None = Attribute(
+        "Length in bytes; None if nobody knows it yet. Certain after the first bytes were read."
+    )
     etag: str | None = Attribute("Strong entity tag without quotes; None if nothing identifies the bytes.")
     modified: float | None = Attribute("Last modification in seconds since the epoch, if known.")
 

@@ -237,12 +237,12 @@ class Memory:
     def forget_page(self, index: str, project: str) -> Deferred[None]:
         """The project is gone."""
         return self._write(
-            lambda connection: connection.execute(
-                "DELETE FROM pages WHERE idx = ? AND project = ?", (index, project)
-            )
+            lambda connection: connection.execute("DELETE FROM pages WHERE idx = ? AND project = ?", (index, project))
         )
 
-    def pages_used(self, index: str, checked_before: float, used_after: float, most: int) -> Deferred[list[tuple[str, float]]]:
+    def pages_used(
+        self, index: str, checked_before: float, used_after: float, most: int
+    ) -> Deferred[list[tuple[str, float]]]:
         """Projects that clients used lately and whose pages were not confirmed lately: name and when confirmed."""
         return self._read(
             lambda connection: connection.execute(

@@ -86,7 +86,9 @@ class File:
     yanked: bool | str | None = None  # a string is the reason (PEP 592)
     core_metadata: bool | Mapping[str, str] | None = None  # PEP 714; hashes where the index gave them
     extra: Mapping[str, object] = field(default=NOTHING)  # other JSON keys, kept as they came
-    attributes: Mapping[str, str] = field(default=NO_TEXT)  # unknown data- attributes of an HTML page, kept as they came
+    attributes: Mapping[str, str] = field(
+        default=NO_TEXT
+    )  # unknown data- attributes of an HTML page, kept as they came
 
     @property
     def best_hash(self) -> tuple[str, str] | None:

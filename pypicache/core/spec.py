@@ -122,20 +122,22 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
-MIRROR_KEYS = frozenset({
-    "type",
-    "volatile",
-    "title",
-    "description",
-    "custom_data",
-    "mirror_url",
-    "mirror_web_url_fmt",
-    "mirror_cache_expiry",
-    "mirror_no_project_list",
-    "mirror_use_external_urls",
-    "mirror_ignore_serial_header",
-    "mirror_provides_core_metadata",
-})
+MIRROR_KEYS = frozenset(
+    {
+        "type",
+        "volatile",
+        "title",
+        "description",
+        "custom_data",
+        "mirror_url",
+        "mirror_web_url_fmt",
+        "mirror_cache_expiry",
+        "mirror_no_project_list",
+        "mirror_use_external_urls",
+        "mirror_ignore_serial_header",
+        "mirror_provides_core_metadata",
+    }
+)
 IGNORED_ON_MIRRORS = frozenset({"bases", "acl_upload", "mirror_whitelist", "pypi_whitelist", "projects"})
 
 
@@ -164,7 +166,9 @@ class MirrorSpec:
         """
         unknown = sorted(set(options) - MIRROR_KEYS - IGNORED_ON_MIRRORS)
         if unknown:
-            raise BadInput(f"{unknown[0]} is not an option of a mirror index; expected one of {', '.join(sorted(MIRROR_KEYS))}")
+            raise BadInput(
+                f"{unknown[0]} is not an option of a mirror index; expected one of {', '.join(sorted(MIRROR_KEYS))}"
+            )
         if options.get("type", "mirror") != "mirror":
             raise BadInput(f"type = {options['type']!r}: expected mirror")
         given = {key: value for key, value in options.items() if value is not None}
@@ -184,7 +188,9 @@ class MirrorSpec:
                 if "mirror_web_url_fmt" in given
                 else None
             ),
-            cache_expiry=seconds("mirror_cache_expiry", given["mirror_cache_expiry"]) if "mirror_cache_expiry" in given else None,
+            cache_expiry=seconds("mirror_cache_expiry", given["mirror_cache_expiry"])
+            if "mirror_cache_expiry" in given
+            else None,
             no_project_list=flag("mirror_no_project_list"),
             use_external_urls=flag("mirror_use_external_urls"),
             ignore_serial_header=flag("mirror_ignore_serial_header"),

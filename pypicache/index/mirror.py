@@ -24,8 +24,8 @@ from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
 from pypicache.tasks import InThread, Shared, Tasks, TimedOut
-from pypicache.upstream.client import Refused, Unchanged, Upstream
 from pypicache.upstream.client import Page as Fetched
+from pypicache.upstream.client import Refused, Unchanged, Upstream
 
 ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can appear any second
 GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
@@ -172,12 +172,18 @@ class Mirror:
             if page is not None:
                 try:
                     project = await self._parse(name, page.body, page.content_type, page.url)
-                    known.project = await self.side_files.overlay(evolve(project, serial=page.serial, checked=page.checked))
+                    known.project = await self.side_files.overlay(
+                        evolve(project, serial=page.serial, checked=page.checked)
+                    )
                 except BadInput as error:
-                    self.log.warn("{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error))
+                    self.log.warn(
+                        "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)
+                    )
                 else:
                     same = self.spec.url is not None and page.source == self.spec.url.base
-                    known.page = evolve(page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None)
+                    known.page = evolve(
+                        page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None
+                    )
                     known.expires = page.checked + self.expiry if same and page.missing is None else 0.0
             self._known.put(name, known)
             return known
@@ -319,7 +325,9 @@ class Mirror:
         if isinstance(error, Refused) or now - since < GONE_AFTER:
             known.page = evolve(known.page, missing=since)
             await self._memory.confirm_page(self.name, name, known.page.checked, since)
-            raise UpstreamDown(f"{error}, though it was known; believed when it is said for {GONE_AFTER:.0f} s", ABSENT_FOR)
+            raise UpstreamDown(
+                f"{error}, though it was known; believed when it is said for {GONE_AFTER:.0f} s", ABSENT_FOR
+            )
         self.log.warn("{index}: {name} is gone at the upstream", index=self.name, name=name)
         known.project = known.page = None
         known.expires = now + ABSENT_FOR

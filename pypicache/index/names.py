@@ -105,7 +105,9 @@ class ProjectList:
                 if state is None:
                     if isinstance(error, UpstreamDown):
                         raise
-                    raise UpstreamDown(f"the project list of {self._spec.name} cannot be had: {error or 'it takes long'}") from None
+                    raise UpstreamDown(
+                        f"the project list of {self._spec.name} cannot be had: {error or 'it takes long'}"
+                    ) from None
                 stale = True
             state = self._state()
             if state is None:
@@ -131,7 +133,9 @@ class ProjectList:
         names = await self._memory.projects(self._spec.name)
         digest: str = await self._in_thread(self._write, [{"name": name} for name in names], None, "known")
         found = self._file(format_, compressed, digest, None, stale=False)
-        return ListFile(path=found.path.with_name("known-" + found.path.name), etag=found.etag, checked=None, stale=False)
+        return ListFile(
+            path=found.path.with_name("known-" + found.path.name), etag=found.etag, checked=None, stale=False
+        )
 
     # -- fetching --------------------------------------------------------------------------------------------------
 
@@ -194,9 +198,7 @@ class ProjectList:
             raise
         finally:
             spooled.unlink(missing_ok=True)
-        self._save(
-            ListState(source=url.base, digest=digest, etag=answer.header("etag"), checked=self._clock.seconds())
-        )
+        self._save(ListState(source=url.base, digest=digest, etag=answer.header("etag"), checked=self._clock.seconds()))
 
     def _save(self, state: ListState) -> None:
         part = self._directory / "state.part"
@@ -263,4 +265,3 @@ def _compress(path: Path) -> None:
         while piece := stream.read(2**20):
             out.write(piece)
     part.replace(path.with_name(path.name + ".gz"))
-

@@ -52,7 +52,9 @@ class SideFiles:
             return project
         path = held.key.removeprefix(self._index + "/").removesuffix(SUFFIX)
         files = tuple(
-            evolve(file, core_metadata={"sha256": held.sha256}) if not file.core_metadata and file.path == path else file
+            evolve(file, core_metadata={"sha256": held.sha256})
+            if not file.core_metadata and file.path == path
+            else file
             for file in project.files
         )
         if files == project.files:

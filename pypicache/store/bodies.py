@@ -73,7 +73,7 @@ class KeptBody:
 class KeptReader:
     """Reads a span of an open file; whoever opened it closes it."""
 
-    def __init__(self, descriptor: int, first: int, end: int, figures: Figures) -> None:
+    def __init__(self, descriptor: int, first: int, end: int, figures: Figures | None = None) -> None:
         self._descriptor = descriptor
         self._at = first
         self._end = end
@@ -82,7 +82,8 @@ class KeptReader:
     async def read(self, limit: int) -> bytes:
         piece = os.pread(self._descriptor, min(limit, self._end - self._at), self._at)
         self._at += len(piece)
-        self._figures.bytes_from_cache += len(piece)
+        if self._figures is not None:
+            self._figures.bytes_from_cache += len(piece)
         return piece
 
     def close(self) -> None:

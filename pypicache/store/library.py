@@ -15,7 +15,7 @@ from pypicache.core.spec import UpstreamURL
 from pypicache.figures import Figures
 from pypicache.interfaces import IBody, IReader
 from pypicache.memory import Held, Memory
-from pypicache.store.bodies import KeptBody, KeptReader, etag_of, http_seconds, uploaded
+from pypicache.store.bodies import KeptBody, etag_of, http_seconds, uploaded
 from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
@@ -169,9 +169,7 @@ class Library:
 class ComingBody:
     """A file that is not held. Nothing is asked before somebody reads."""
 
-    def __init__(
-        self, library: Library, key: str, project: ProjectName, file: File, login: UpstreamURL | None
-    ) -> None:
+    def __init__(self, library: Library, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> None:
         self.library = library
         self.size = file.size
         self.etag = etag_of(file)
@@ -209,7 +207,11 @@ class ComingBody:
             if await library.borrow(self._key, self._project, self._file):
                 kept = library.open(self._key, self._project, self._file, self._login)
                 return _Closing(kept, first, end)
-            if self._key not in library.downloads and (library.disk_full or first > FAR) and not library.upstream.offline:
+            if (
+                self._key not in library.downloads
+                and (library.disk_full or first > FAR)
+                and not library.upstream.offline
+            ):
                 through = await self._through(first, end)
                 if through is not None:
                     return through

@@ -108,7 +108,9 @@ class Upstream:
         place = await self._place("page", url)
         try:
             breaker = self._enter(url)
-            response = await self._head(breaker, url, self._pages.request("GET", url, headers=headers, allow_redirects=False, unbuffered=True))
+            response = await self._head(
+                breaker, url, self._pages.request("GET", url, headers=headers, allow_redirects=False, unbuffered=True)
+            )
             answer = Answer(response, self._clock)
             self._judge(breaker, url, answer, {200, 304})
             serial = _number(answer.header("x-pypi-last-serial"))

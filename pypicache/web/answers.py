@@ -12,6 +12,11 @@ from pypicache.core.errors import BadInput, Broken, Elsewhere, Gone, NotFound, P
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import wants_json
 
+
+class NotAcceptable(PypicacheError):
+    """The client takes none of the types that the answer has."""
+
+
 STATUS: dict[type[Exception], int] = {
     Unsatisfiable: 416,
     Elsewhere: 302,
@@ -20,6 +25,7 @@ STATUS: dict[type[Exception], int] = {
     BadInput: 400,
     UpstreamDown: 503,
     Broken: 502,
+    NotAcceptable: 406,
 }
 
 

@@ -113,16 +113,18 @@ def is_installer(user_agent: str | None) -> bool:
     return user_agent is not None and _INSTALLER.match(user_agent) is not None
 
 
-def choose_coding(accept_encoding: str | None) -> Coding:
-    """The content coding in which a client gets a body that exists in all of them (RFC 9110 section 12.5.3).
+def choose_coding(accept_encoding: str | None, offered: tuple[Coding, ...] = tuple(Coding)) -> Coding:
+    """The content coding in which a client gets a body (RFC 9110 section 12.5.3).
 
     A client that excludes even the identity gets it nevertheless, because there is nothing better to send.
+
+    :param offered: the codings in which the body exists, the best first; the identity is among them.
     """
-    return _best_coding(accept_encoding or "")
+    return _best_coding(accept_encoding or "", offered)
 
 
 @lru_cache(maxsize=256)
-def _best_coding(accept_encoding: str) -> Coding:
+def _best_coding(accept_encoding: str, offered: tuple[Coding, ...]) -> Coding:
     """The best coding for a value of ``Accept-Encoding``."""
     named: dict[Coding, float] = {}
     others = 0.0
@@ -132,7 +134,7 @@ def _best_coding(accept_encoding: str) -> Coding:
         elif name in _CODINGS:
             coding = _CODINGS[name]
             named[coding] = max(weight, named.get(coding, 0.0))
-    weights = [(named.get(coding, others), coding) for coding in Coding]
+    weights = [(named.get(coding, others), coding) for coding in offered]
     weight, best = max(weights, key=lambda choice: choice[0])  # the first of equals
     return best if weight > 0 else Coding.IDENTITY
 

@@ -115,18 +115,28 @@ async def _send(
         request.setHeader(b"content-length", b"%d" % (span[1] - span[0]))
     elif body.size is not None:
         request.setHeader(b"content-length", b"%d" % body.size)
+    await flow_out(request, reader, piece)
+
+
+async def flow_out(request: IRequest, reader: IReader, piece: bytes | None = None) -> None:
+    """Write what a reader gives, at the pace of the client, and finish the request.
+
+    :param piece: what was read already.
+    :raises Cut: it cannot be read to its end; part of it is written.
+    """
     flow = Flow()
     request.registerProducer(flow, True)
     try:
+        piece = await reader.read(PIECE) if piece is None else piece
         while piece:
             request.write(piece)
             await flow.ready()
             piece = await reader.read(PIECE)
     except PypicacheError as error:
         log.warn("{path}: cut off: {why}", path=request.path.decode("ascii", "replace"), why=str(error))
+        raise Cut(str(error)) from error
+    finally:
         request.unregisterProducer()
-        raise Cut from error
-    request.unregisterProducer()
     request.finish()
 
 

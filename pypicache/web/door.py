@@ -1,0 +1,65 @@
+"""The outermost resource: what every answer has, and the log line of every request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from pypicache.web.places import outside_url, path_of
+
+
+class Door(Resource):
+    """Sets the headers that every answer has, and takes the path of the outside URL off the request.
+
+    :param headers: of every answer, also of errors (contract devpi 1.2).
+    """
+
+    isLeaf = True
+
+    def __init__(self, inside: IResource, headers: Mapping[str, str], configured_url: str | None) -> None:
+        super().__init__()
+        self._inside = inside
+        self._headers = dict(headers)
+        self._configured_url = configured_url
+
+    def render(self, request: Request) -> bytes | int:
+        for name, value in self._headers.items():
+            request.setHeader(name, value)
+        prefix = [part.encode() for part in path_of(outside_url(request, self._configured_url)).split("/") if part]
+        if prefix and request.postpath[: len(prefix)] == prefix:
+            request.postpath = request.postpath[len(prefix) :]
+        rendered: bytes | int = self._inside.render(request)
+        return rendered
+
+
+class LoggedSite(Site):
+    """Writes one line per request, with its fields, at info level."""
+
+    requests = Logger(namespace="pypicache.requests")
+
+    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
+        # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
+        super().__init__(resource, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        self._clock = clock
+
+    def log(self, request: IRequest) -> None:
+        began = getattr(request, "began", None)
+        self.requests.info(
+            "{client} {method} {path} {status} {size} {agent!r}",
+            client=request.getClientAddress().host if hasattr(request.getClientAddress(), "host") else "-",
+            method=request.method.decode("latin-1"),
+            path=_shown(request.uri),
+            status=request.code,
+            size=request.sentLength,
+            agent=(request.getHeader(b"user-agent") or b"-").decode("latin-1")[:80],
+            began=began,
+        )
+
+
+def _shown(uri: bytes) -> str:
+    return "".join(character if character.isprintable() else "?" for character in uri.decode("latin-1"))[:1000]

@@ -1,0 +1,241 @@
+"""The routes: which address gives what (contract devpi 3, contract clients 1 and 5.2)."""
+
+from __future__ import annotations
+
+from importlib.resources import files as resource_files
+from urllib.parse import quote
+
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+
+from pypicache.core.dist import projects_of
+from pypicache.core.errors import BadInput, NotFound, PypicacheError
+from pypicache.core.model import ProjectName, project_name
+from pypicache.index.catalog import Catalog
+from pypicache.index.mirror import Mirror
+from pypicache.index.names import ListFormat
+from pypicache.web.answers import answer, envelope, header, json_answer, problem
+from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
+from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
+from pypicache.web.places import outside_url, path_of
+from pypicache.web.pour import Cut, pour
+from pypicache.web.simple import SimplePages
+from pypicache.work.overview import Overview
+
+HTML = b"text/html; charset=utf-8"
+READ = ["GET", "HEAD"]
+STATIC = {"css": b"text/css; charset=utf-8", "svg": b"image/svg+xml", "js": b"text/javascript; charset=utf-8"}
+FEATURES = ["push-no-docs", "push-only-docs", "push-register-project", "server-keyvalue-parsing"]
+FOR_PEOPLE = {"cache-control": "no-cache", "content-security-policy": CONTENT_SECURITY_POLICY}
+
+
+class Wire:
+    """Every route is short: ask, answer."""
+
+    app = Klein()
+    app.url_map.strict_slashes = False  # both forms answer directly; werkzeug would redirect with 308
+    app.url_map.merge_slashes = False
+    log = Logger()
+
+    def __init__(self, catalog: Catalog, simple: SimplePages, overview: Overview, pages: Pages) -> None:
+        self.catalog = catalog
+        self.simple = simple
+        self.overview = overview
+        self.pages = pages
+
+    def base(self, request: IRequest) -> str:
+        """The address of our root as the client sees it."""
+        return outside_url(request, self.overview.node.outside_url)
+
+    # -- about the server ------------------------------------------------------------------------------------------
+
+    @app.route("/", methods=READ)
+    async def home(self, request: IRequest) -> None:
+        """The first page; for programs the users and their indexes."""
+        if wants_json(header(request, "accept")):
+            users = {user: self._user(user) for user in self.catalog.users()}
+            envelope(request, "list:userconfig", users)
+            return
+        page = self.pages.home(await self.overview.status(), self.base(request))
+        answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
+
+    @app.route("/+status", methods=READ)
+    async def status(self, request: IRequest) -> None:
+        """Figures and state; a page for those who ask for one."""
+        status = await self.overview.status()
+        if "text/html" in (header(request, "accept") or "") and not wants_json(header(request, "accept")):
+            answer(request, self.pages.status(status, self.base(request)).encode(), HTML, headers=FOR_PEOPLE)
+        else:
+            envelope(request, "status", status)
+
+    @app.route("/+health/live", methods=READ)
+    @app.route("/+health/ready", methods=READ)
+    async def health(self, request: IRequest) -> None:
+        """For load balancers: the process answers."""
+        json_answer(request, {"status": "ok"})
+
+    @app.route("/+static/<name>", methods=READ)
+    async def static(self, request: IRequest, name: str) -> None:
+        """Style sheets and the like of our own pages."""
+        place = resource_files("pypicache.web").joinpath("static", name)
+        kind = STATIC.get(name.rpartition(".")[2])
+        if kind is None or name.startswith(".") or not place.is_file():
+            raise NotFound(f"there is no {name}")
+        answer(request, place.read_bytes(), kind, headers={"cache-control": "max-age=3600, public"})
+
+    @app.route("/+api", methods=READ)
+    @app.route("/<user>/+api", methods=READ)
+    async def api(self, request: IRequest, user: str = "") -> None:
+        """What the devpi client asks first (contract devpi 4)."""
+        base = self.base(request)
+        envelope(request, "apiconfig", self._api(base))
+
+    @app.route("/<user>/<index>/+api", methods=READ)
+    async def index_api(self, request: IRequest, user: str, index: str) -> None:
+        """The same for one index."""
+        name = self.catalog.find(user, index).name
+        base = self.base(request)
+        addresses = {"index": f"{base}/{name}", "simpleindex": f"{base}/{name}/+simple/"}
+        envelope(request, "apiconfig", {**self._api(base), **addresses})
+
+    def _api(self, base: str) -> dict[str, object]:
+        return {"login": f"{base}/+login", "authstatus": ["noauth", "", []], "features": FEATURES}
+
+    def _user(self, user: str) -> dict[str, object]:
+        indexes = {short: mirror.spec.options() for short, mirror in self.catalog.of(user).items()}
+        return {"username": user, "indexes": indexes}
+
+    # -- simple pages ----------------------------------------------------------------------------------------------
+
+    @app.route("/<user>/<index>/+simple/", methods=READ)
+    @app.route("/<user>/<index>/+simple", methods=READ)
+    async def projects(self, request: IRequest, user: str, index: str) -> None:
+        """The list of all projects."""
+        await self._projects(request, self.catalog.find(user, index))
+
+    @app.route("/<user>/<index>/+simple/<project>/", methods=READ)
+    @app.route("/<user>/<index>/+simple/<project>", methods=READ)
+    async def project(self, request: IRequest, user: str, index: str, project: str) -> None:
+        """The files of one project."""
+        await self.simple.project(request, self.catalog.find(user, index), _name(project), self._prefix(request))
+
+    @app.route("/<user>/<index>/+simple/<project>/refresh", methods=["POST"])
+    @app.route("/<user>/<index>/<project>/refresh", methods=["POST"])
+    async def refresh(self, request: IRequest, user: str, index: str, project: str) -> None:
+        """Ask the upstream again now (contract devpi 10)."""
+        mirror = self.catalog.find(user, index)
+        name = _name(project)
+        await mirror.project(name, refresh=True)
+        self._redirect(request, f"/{mirror.name}/+simple/{name}/")
+
+    @app.route("/<user>/", methods=READ)
+    @app.route("/<user>", methods=READ)
+    async def user(self, request: IRequest, user: str) -> None:
+        """A user and the indexes."""
+        envelope(request, "userconfig", self._user(user))
+
+    @app.route("/<user>/<index>/", methods=READ)
+    @app.route("/<user>/<index>", methods=READ)
+    async def index(self, request: IRequest, user: str, index: str) -> None:
+        """Installers are given the project list, programs the configuration, people the first page."""
+        mirror = self.catalog.find(user, index)
+        accept = header(request, "accept")
+        if is_installer(header(request, "user-agent")) or prefers_simple_json(accept):
+            await self._projects(request, mirror)
+        elif "text/html" in (accept or "") and not wants_json(accept):
+            page = self.pages.home(await self.overview.status(), self.base(request))
+            answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
+        else:
+            envelope(request, "indexconfig", mirror.spec.options())
+
+    @app.route("/<user>/<index>/<project>/", methods=READ)
+    @app.route("/<user>/<index>/<project>", methods=READ)
+    async def project_of_index(self, request: IRequest, user: str, index: str, project: str) -> None:
+        """Installers may leave out ``+simple``."""
+        await self.project(request, user, index, project)
+
+    async def _projects(self, request: IRequest, mirror: Mirror) -> None:
+        if not request.path.endswith(b"/") and self.simple.list_format(request) is ListFormat.HTML:
+            self._redirect(request, f"/{mirror.name}/+simple/")  # its links are relative
+        else:
+            await self.simple.projects(request, mirror)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    @app.route("/<user>/<index>/+f/<first>/<second>/<filename>", methods=READ)
+    async def file(self, request: IRequest, user: str, index: str, first: str, second: str, filename: str) -> None:
+        """One file whose digest is known."""
+        await self._pour(request, self.catalog.find(user, index), f"+f/{first}/{second}/{filename}")
+
+    @app.route("/<user>/<index>/+e/<directory>/<filename>", methods=READ)
+    async def undigested_file(self, request: IRequest, user: str, index: str, directory: str, filename: str) -> None:
+        """One file of an upstream that gives no digests."""
+        await self._pour(request, self.catalog.find(user, index), f"+e/{directory}/{filename}")
+
+    @app.route("/<user>/<index>/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
+    async def conventional(
+        self, request: IRequest, user: str, index: str, tag: str, letter: str, project: str, filename: str
+    ) -> None:
+        """The address that distributions' packagers make up from project and file name."""
+        mirror = self.catalog.find(user, index)
+        listed = await mirror.project(_name(project))
+        path = next((file.path for file in listed.files if file.name == filename), None)
+        if path is None:
+            raise NotFound(f"{project} lists no file {filename!r}")
+        self._redirect(request, f"/{mirror.name}/{path}")
+
+    @app.route("/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
+    async def conventional_default(self, request: IRequest, tag: str, letter: str, project: str, filename: str) -> None:
+        """The same without an index: that of the default mirror."""
+        await self.conventional(request, "root", "pypi", tag, letter, project, filename)
+
+    async def _pour(self, request: IRequest, mirror: Mirror, path: str) -> None:
+        unknown: PypicacheError = NotFound(f"{mirror.name} has no file {path!r}")
+        for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):
+            try:
+                body = await mirror.open(project, path)
+            except NotFound as error:
+                unknown = error
+            else:
+                await pour(request, body)
+                return
+        raise unknown
+
+    # -- the common parts ------------------------------------------------------------------------------------------
+
+    def _prefix(self, request: IRequest) -> str:
+        return path_of(self.base(request))
+
+    def _redirect(self, request: IRequest, path: str) -> None:
+        location = self._prefix(request) + quote(path, safe="/+@")
+        answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
+
+    @app.handle_errors(Exception)
+    def failed(self, request: IRequest, failure: Failure) -> Deferred[None] | None:
+        """Answer with what went wrong; where an answer was begun, cut it off."""
+        error = failure.value
+        if isinstance(error, CancelledError):
+            failure.raiseException()  # the client left
+        if not isinstance(error, (PypicacheError, HTTPException)):
+            self.log.failure("{path} failed", failure, path=request.path.decode("ascii", "replace"))
+        if isinstance(error, Cut) or request.startedWriting:
+            return self._cut(request)
+        problem(request, error)
+        return None
+
+    def _cut(self, request: IRequest) -> Deferred[None]:
+        # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
+        over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
+        request.loseConnection()
+        return over
+
+
+def _name(text: str) -> ProjectName:
+    try:
+        return project_name(text)
+    except BadInput as error:
+        raise NotFound(str(error)) from error
