@@ -9,7 +9,7 @@ from uuid import uuid4
 from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -40,6 +40,10 @@ from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
 WORKERS = 4  # threads for parsing, compressing and syncing
+
+
+class Reactor(IReactorTime, IReactorFromThreads):
+    """What the daemon needs of a reactor, besides connecting and listening."""
 
 
 @frozen(kw_only=True)
@@ -137,7 +141,7 @@ class Daemon(Service):
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: IReactorTime) -> None:
+    def __init__(self, settings: Settings, reactor: Reactor) -> None:
         self._settings = settings
         self._reactor = reactor
         self._remembering = ThreadPool(1, 1, "memory")
@@ -164,7 +168,7 @@ class Daemon(Service):
         self.listening.privilegedStartService()
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
         assert self._house is not None
         assert self.listening is not None
         self._remembering.start()
@@ -173,7 +177,7 @@ class Daemon(Service):
         self.listening.startService()
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -205,6 +209,6 @@ def _stop(settings: Settings, error: OSError) -> BadInput:
     return BadInput(f"state = {str(settings.state)!r}: expected a directory that can be written to ({error.strerror})")
 
 
-def assemble(settings: Settings, reactor: IReactorTime) -> IService:
+def assemble(settings: Settings, reactor: Reactor) -> IService:
     """The daemon as a service."""
     return Daemon(settings, reactor)

@@ -1,8 +1,8 @@
 """What can be fetched again, remembered in ``memory.sqlite``: upstream pages, and which files are held.
 
-The file may be deleted at any time. Losing it loses freshness and access times, never a file: the shelf on disk is walked
-at every start, and what is not remembered is read in again. A database that turns out to be broken is set aside and begun
-anew. A disk that is full costs the new memories only.
+The file may be deleted at any time. Losing it loses freshness and access times, never a file: the shelf on disk is
+walked at every start, and what is not remembered is read in again. A database that turns out to be broken is set aside
+and begun anew. A disk that is full costs the new memories only.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ class Content:
 
 
 class Memory:
-    """The database, used by one thread. Every question is a function of a connection, run there; only values come out."""
+    """The database, used by one thread.
+
+    Every question is a function of a connection, run there, and only values come out.
+    """
 
     log = Logger()
 

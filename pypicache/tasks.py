@@ -129,7 +129,7 @@ def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferre
     The result fails with :exc:`TimedOut` then.
     """
 
-    def late(value: object, _: float) -> object:
+    def late(value: T | Failure, _: float) -> T | Failure:
         if isinstance(value, Failure):
             value.trap(CancelledError)
             raise TimedOut from None

@@ -21,8 +21,9 @@ PIECE = 256 * 2**10  # bytes read at a time while a wheel is fetched for its met
 class SideFiles:
     """The core metadata of one mirror's wheels.
 
-    Where the upstream offers it, it is passed on and kept. Where it does not, it is taken out of a wheel as soon as that
-    is held, and listed from then on; what we made is never evicted, for pages that list it live on in clients' caches.
+    Where the upstream offers it, it is passed on and kept. Where it does not, it is taken out of a wheel as soon as
+    that is held, and listed from then on; what we made is never evicted, for pages that list it live on in clients'
+    caches.
     """
 
     log = Logger()

@@ -40,8 +40,8 @@ class Download:
                  <-Range--  (resumed)      --pread--> reader --> client 2 ...
 
     A slow reader slows nobody and a leaving one stops nothing. A connection that breaks is resumed without the readers
-    noticing. The last byte is held back until length and digest are right. When the disk is full the spool ends where it
-    is, and every reader gets the rest from the upstream on its own.
+    noticing. The last byte is held back until length and digest are right. When the disk is full the spool ends where
+    it is, and every reader gets the rest from the upstream on its own.
 
     :param room: tells whether the disk has room for that many bytes.
     :param keep: puts the complete spool file on the shelf.

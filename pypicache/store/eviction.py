@@ -17,7 +17,7 @@ SLACK = 0.95  # of the cap; what a sweep goes down to, so that not every file br
 class Evictor:
     """Removes the files that were not used for the longest time, never one that is in use.
 
-    Equal content under several names is one thing: it goes as a whole or not at all, for only then does its space return.
+    Equal content under several names is one thing: it goes as a whole or not at all, for only then its space returns.
 
     :param max_size: bytes that all mirrored files may take; ``None`` for no cap.
     """

@@ -28,8 +28,8 @@ class Kept:
 class Shelf:
     """Files below ``<state>/+files``, one per key; the key is the URL path without the leading slash.
 
-    A file that exists under its key is complete and was verified: it is written elsewhere on the same file system, synced,
-    and then linked into place.
+    A file that exists under its key is complete and was verified: it is written elsewhere on the same file system,
+    synced, and then linked into place.
     """
 
     def __init__(self, state: Path) -> None:

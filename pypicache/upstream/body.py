@@ -81,9 +81,9 @@ class Answer:
     def pump(self, take: Callable[[bytes], None]) -> Deferred[bool]:
         """Hand every piece of the body to ``take``.
 
-        :return: fires at the end of the body: ``True`` if the end is certain, ``False`` if the connection was just closed
-            and nothing said how long the body is. Fails with :exc:`Broken` if it ended too early or nothing came for
-            30 s, and with whatever ``take`` raised. Cancelling it ends the transfer.
+        :return: fires at the end of the body: ``True`` if the end is certain, ``False`` if the connection was just
+            closed and nothing said how long the body is. Fails with :exc:`Broken` if it ended too early or nothing
+            came for 30 s, and with whatever ``take`` raised. Cancelling it ends the transfer.
         """
         self._body = _Body(take, self._clock, self._received, self._release)
         self._response.deliverBody(self._body)

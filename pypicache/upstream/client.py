@@ -159,7 +159,8 @@ class Upstream:
 
         :param validator: the strong ETag or Last-Modified that the rest must belong to (``If-Range``).
         :param etag: what the caller has; with it the answer may have status 304.
-        :return: an answer with status 200 (the whole file, whatever was asked for) or 206; the caller pumps or aborts it.
+        :return: an answer with status 200 (the whole file, whatever was asked for) or 206, which the caller pumps or
+            aborts.
         :raises NotFound: there is no such file.
         :raises UpstreamDown: no usable answer.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import orjson
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypicache.core.errors import BadInput, Broken, Elsewhere, Gone, NotFound, PypicacheError, UpstreamDown
@@ -29,14 +29,14 @@ STATUS: dict[type[Exception], int] = {
 }
 
 
-def header(request: IRequest, name: str) -> str | None:
+def header(request: Request, name: str) -> str | None:
     """A request header's value, several of them joined as RFC 9110 section 5.3 says; ``None`` if it is missing."""
     values = request.requestHeaders.getRawHeaders(name)
     return None if not values else ", ".join(values)
 
 
 def answer(
-    request: IRequest,
+    request: Request,
     body: bytes,
     content_type: bytes | None,
     *,
@@ -56,13 +56,13 @@ def answer(
     request.finish()
 
 
-def json_answer(request: IRequest, content: Mapping[str, object], code: int = 200) -> None:
+def json_answer(request: Request, content: Mapping[str, object], code: int = 200) -> None:
     """Write JSON for people and for the devpi client, which compares the content type for equality."""
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
     answer(request, body, b"application/json", code=code, headers={"cache-control": "no-cache"})
 
 
-def envelope(request: IRequest, kind: str, result: object) -> None:
+def envelope(request: Request, kind: str, result: object) -> None:
     """Write a result as the devpi client reads it (contract devpi 1.3)."""
     json_answer(request, {"result": result, "type": kind})
 
@@ -74,7 +74,7 @@ def status_of(error: Exception) -> int:
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
 
 
-def problem(request: IRequest, error: Exception) -> None:
+def problem(request: Request, error: Exception) -> None:
     """Answer with an error, in the form that the client reads."""
     code = status_of(error)
     headers = {"cache-control": "no-store"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.iweb import IRequest
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
@@ -22,7 +22,7 @@ class Door(Resource):
     isLeaf = True
 
     def __init__(self, inside: IResource, headers: Mapping[str, str], configured_url: str | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web.resource is not typed
         self._inside = inside
         self._headers = dict(headers)
         self._configured_url = configured_url
@@ -31,8 +31,9 @@ class Door(Resource):
         for name, value in self._headers.items():
             request.setHeader(name, value)
         prefix = [part.encode() for part in path_of(outside_url(request, self._configured_url)).split("/") if part]
-        if prefix and request.postpath[: len(prefix)] == prefix:
-            request.postpath = request.postpath[len(prefix) :]
+        path = request.postpath or []
+        if prefix and path[: len(prefix)] == prefix:
+            request.postpath = path[len(prefix) :]
         rendered: bytes | int = self._inside.render(request)
         return rendered
 
@@ -45,19 +46,17 @@ class LoggedSite(Site):
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
         super().__init__(resource, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
-        self._clock = clock
 
-    def log(self, request: IRequest) -> None:
-        began = getattr(request, "began", None)
+    def log(self, request: HTTPRequest) -> None:
+        client = request.getClientAddress()
         self.requests.info(
             "{client} {method} {path} {status} {size} {agent!r}",
-            client=request.getClientAddress().host if hasattr(request.getClientAddress(), "host") else "-",
+            client=getattr(client, "host", "-"),
             method=request.method.decode("latin-1"),
             path=_shown(request.uri),
             status=request.code,
             size=request.sentLength,
             agent=(request.getHeader(b"user-agent") or b"-").decode("latin-1")[:80],
-            began=began,
         )
 
 

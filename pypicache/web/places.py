@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from pypicache.web.answers import header
 
@@ -13,7 +13,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 
 
-def outside_url(request: IRequest, configured: str | None) -> str:
+def outside_url(request: Request, configured: str | None) -> str:
     """The address of the daemon's root as the client sees it, without a trailing slash.
 
     The header ``X-outside-url`` of a front end wins over the configuration, that over the connection's own host.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from zope.interface import implementer
 
 from pypicache.core.errors import Broken, PypicacheError
@@ -52,7 +52,7 @@ class Flow:
             await self._waiting
 
 
-def describe(request: IRequest, body: IBody, cache_control: str) -> None:
+def describe(request: Request, body: IBody, cache_control: str) -> None:
     """Set the headers that GET and HEAD, whole files and ranges have in common."""
     request.setHeader(b"content-type", OCTETS)
     request.setHeader(b"cache-control", cache_control)
@@ -63,14 +63,14 @@ def describe(request: IRequest, body: IBody, cache_control: str) -> None:
         request.setHeader(b"last-modified", http_date(body.modified))
 
 
-def _unchanged(request: IRequest, body: IBody) -> bool:
+def _unchanged(request: Request, body: IBody) -> bool:
     tags = header(request, "if-none-match")
     if tags is not None:
         return body.etag is not None and not_modified(tags, body.etag)
     return not_modified_since(header(request, "if-modified-since"), body.modified)
 
 
-async def pour(request: IRequest, body: IBody, cache_control: str = FOR_EVER) -> None:
+async def pour(request: Request, body: IBody, cache_control: str = FOR_EVER) -> None:
     """Answer a GET or HEAD with a body, or with the part of it that the client asks for.
 
     The head of the answer is written when the first bytes are here, so that an error before them is still an answer. An
@@ -86,15 +86,15 @@ async def pour(request: IRequest, body: IBody, cache_control: str = FOR_EVER) ->
         span = None
         if request.method == b"HEAD" or wanted is not None:
             await body.measure()
-        if wanted is not None and body.size is not None and request.method == b"GET":
-            if range_applies(header(request, "if-range"), body.etag, body.modified):
-                span = parse_range(wanted, body.size)
         if request.method == b"HEAD":
             describe(request, body, cache_control)
             if body.size is not None:
                 request.setHeader(b"content-length", b"%d" % body.size)
             request.finish()
             return
+        condition = header(request, "if-range")
+        if wanted is not None and body.size is not None and range_applies(condition, body.etag, body.modified):
+            span = parse_range(wanted, body.size)
         reader = body.reader(*(span or (0, None)))
         try:
             await _send(request, body, reader, span, cache_control)
@@ -105,7 +105,7 @@ async def pour(request: IRequest, body: IBody, cache_control: str = FOR_EVER) ->
 
 
 async def _send(
-    request: IRequest, body: IBody, reader: IReader, span: tuple[int, int] | None, cache_control: str
+    request: Request, body: IBody, reader: IReader, span: tuple[int, int] | None, cache_control: str
 ) -> None:
     piece = await reader.read(PIECE)
     describe(request, body, cache_control)
@@ -118,7 +118,7 @@ async def _send(
     await flow_out(request, reader, piece)
 
 
-async def flow_out(request: IRequest, reader: IReader, piece: bytes | None = None) -> None:
+async def flow_out(request: Request, reader: IReader, piece: bytes | None = None) -> None:
     """Write what a reader gives, at the pace of the client, and finish the request.
 
     :param piece: what was read already.

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from pypicache.core.model import ProjectName
 from pypicache.index.names import ListFormat, ProjectList
@@ -50,7 +50,7 @@ class SimplePages:
         self._clock = clock
         self._client_max_age = client_max_age
 
-    async def project(self, request: IRequest, index: IIndex, name: ProjectName, prefix: str) -> None:
+    async def project(self, request: Request, index: IIndex, name: ProjectName, prefix: str) -> None:
         """The files of one project."""
         format_ = self._format(request)
         coding = choose_coding(header(request, "accept-encoding"))
@@ -70,7 +70,7 @@ class SimplePages:
             headers["content-encoding"] = coding.token.decode()
         answer(request, ready.body, format_.content_type, headers=headers)
 
-    async def projects(self, request: IRequest, index: IIndex) -> None:
+    async def projects(self, request: Request, index: IIndex) -> None:
         """The names of all projects, streamed from disk."""
         format_ = self._format(request)
         compressed = choose_coding(header(request, "accept-encoding"), LIST_CODINGS) is Coding.GZIP
@@ -86,11 +86,11 @@ class SimplePages:
             headers["content-encoding"] = "gzip"
         await _stream(request, found.path, format_.content_type, headers)
 
-    def list_format(self, request: IRequest) -> ListFormat:
+    def list_format(self, request: Request) -> ListFormat:
         """Which file of the project list the client would be given."""
         return _list_format(self._format(request))
 
-    def _format(self, request: IRequest) -> Format:
+    def _format(self, request: Request) -> Format:
         wanted = request.args.get(b"format", [])
         chosen = choose_format(header(request, "accept"), wanted[0].decode("latin-1") if wanted else None)
         if chosen is None:
@@ -103,13 +103,13 @@ def _list_format(format_: Format) -> ListFormat:
     return ListFormat.JSON if format_ is Format.JSON else ListFormat.HTML
 
 
-def _revalidate(request: IRequest) -> bool:
+def _revalidate(request: Request) -> bool:
     return wants_revalidation(
         header(request, "cache-control"), header(request, "pragma"), header(request, "user-agent")
     )
 
 
-async def _stream(request: IRequest, path: Path, content_type: bytes, headers: dict[str, str]) -> None:
+async def _stream(request: Request, path: Path, content_type: bytes, headers: dict[str, str]) -> None:
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         for name, value in headers.items():

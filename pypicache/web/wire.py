@@ -9,7 +9,7 @@ from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypicache.core.dist import projects_of
@@ -47,14 +47,14 @@ class Wire:
         self.overview = overview
         self.pages = pages
 
-    def base(self, request: IRequest) -> str:
+    def base(self, request: Request) -> str:
         """The address of our root as the client sees it."""
         return outside_url(request, self.overview.node.outside_url)
 
     # -- about the server ------------------------------------------------------------------------------------------
 
     @app.route("/", methods=READ)
-    async def home(self, request: IRequest) -> None:
+    async def home(self, request: Request) -> None:
         """The first page; for programs the users and their indexes."""
         if wants_json(header(request, "accept")):
             users = {user: self._user(user) for user in self.catalog.users()}
@@ -64,7 +64,7 @@ class Wire:
         answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
 
     @app.route("/+status", methods=READ)
-    async def status(self, request: IRequest) -> None:
+    async def status(self, request: Request) -> None:
         """Figures and state; a page for those who ask for one."""
         status = await self.overview.status()
         if "text/html" in (header(request, "accept") or "") and not wants_json(header(request, "accept")):
@@ -74,12 +74,12 @@ class Wire:
 
     @app.route("/+health/live", methods=READ)
     @app.route("/+health/ready", methods=READ)
-    async def health(self, request: IRequest) -> None:
+    async def health(self, request: Request) -> None:
         """For load balancers: the process answers."""
         json_answer(request, {"status": "ok"})
 
     @app.route("/+static/<name>", methods=READ)
-    async def static(self, request: IRequest, name: str) -> None:
+    async def static(self, request: Request, name: str) -> None:
         """Style sheets and the like of our own pages."""
         place = resource_files("pypicache.web").joinpath("static", name)
         kind = STATIC.get(name.rpartition(".")[2])
@@ -89,13 +89,13 @@ class Wire:
 
     @app.route("/+api", methods=READ)
     @app.route("/<user>/+api", methods=READ)
-    async def api(self, request: IRequest, user: str = "") -> None:
+    async def api(self, request: Request, user: str = "") -> None:
         """What the devpi client asks first (contract devpi 4)."""
         base = self.base(request)
         envelope(request, "apiconfig", self._api(base))
 
     @app.route("/<user>/<index>/+api", methods=READ)
-    async def index_api(self, request: IRequest, user: str, index: str) -> None:
+    async def index_api(self, request: Request, user: str, index: str) -> None:
         """The same for one index."""
         name = self.catalog.find(user, index).name
         base = self.base(request)
@@ -113,19 +113,19 @@ class Wire:
 
     @app.route("/<user>/<index>/+simple/", methods=READ)
     @app.route("/<user>/<index>/+simple", methods=READ)
-    async def projects(self, request: IRequest, user: str, index: str) -> None:
+    async def projects(self, request: Request, user: str, index: str) -> None:
         """The list of all projects."""
         await self._projects(request, self.catalog.find(user, index))
 
     @app.route("/<user>/<index>/+simple/<project>/", methods=READ)
     @app.route("/<user>/<index>/+simple/<project>", methods=READ)
-    async def project(self, request: IRequest, user: str, index: str, project: str) -> None:
+    async def project(self, request: Request, user: str, index: str, project: str) -> None:
         """The files of one project."""
         await self.simple.project(request, self.catalog.find(user, index), _name(project), self._prefix(request))
 
     @app.route("/<user>/<index>/+simple/<project>/refresh", methods=["POST"])
     @app.route("/<user>/<index>/<project>/refresh", methods=["POST"])
-    async def refresh(self, request: IRequest, user: str, index: str, project: str) -> None:
+    async def refresh(self, request: Request, user: str, index: str, project: str) -> None:
         """Ask the upstream again now (contract devpi 10)."""
         mirror = self.catalog.find(user, index)
         name = _name(project)
@@ -134,13 +134,13 @@ class Wire:
 
     @app.route("/<user>/", methods=READ)
     @app.route("/<user>", methods=READ)
-    async def user(self, request: IRequest, user: str) -> None:
+    async def user(self, request: Request, user: str) -> None:
         """A user and the indexes."""
         envelope(request, "userconfig", self._user(user))
 
     @app.route("/<user>/<index>/", methods=READ)
     @app.route("/<user>/<index>", methods=READ)
-    async def index(self, request: IRequest, user: str, index: str) -> None:
+    async def index(self, request: Request, user: str, index: str) -> None:
         """Installers are given the project list, programs the configuration, people the first page."""
         mirror = self.catalog.find(user, index)
         accept = header(request, "accept")
@@ -154,11 +154,11 @@ class Wire:
 
     @app.route("/<user>/<index>/<project>/", methods=READ)
     @app.route("/<user>/<index>/<project>", methods=READ)
-    async def project_of_index(self, request: IRequest, user: str, index: str, project: str) -> None:
+    async def project_of_index(self, request: Request, user: str, index: str, project: str) -> None:
         """Installers may leave out ``+simple``."""
         await self.project(request, user, index, project)
 
-    async def _projects(self, request: IRequest, mirror: Mirror) -> None:
+    async def _projects(self, request: Request, mirror: Mirror) -> None:
         if not request.path.endswith(b"/") and self.simple.list_format(request) is ListFormat.HTML:
             self._redirect(request, f"/{mirror.name}/+simple/")  # its links are relative
         else:
@@ -167,18 +167,18 @@ class Wire:
     # -- files -----------------------------------------------------------------------------------------------------
 
     @app.route("/<user>/<index>/+f/<first>/<second>/<filename>", methods=READ)
-    async def file(self, request: IRequest, user: str, index: str, first: str, second: str, filename: str) -> None:
+    async def file(self, request: Request, user: str, index: str, first: str, second: str, filename: str) -> None:
         """One file whose digest is known."""
         await self._pour(request, self.catalog.find(user, index), f"+f/{first}/{second}/{filename}")
 
     @app.route("/<user>/<index>/+e/<directory>/<filename>", methods=READ)
-    async def undigested_file(self, request: IRequest, user: str, index: str, directory: str, filename: str) -> None:
+    async def undigested_file(self, request: Request, user: str, index: str, directory: str, filename: str) -> None:
         """One file of an upstream that gives no digests."""
         await self._pour(request, self.catalog.find(user, index), f"+e/{directory}/{filename}")
 
     @app.route("/<user>/<index>/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
     async def conventional(
-        self, request: IRequest, user: str, index: str, tag: str, letter: str, project: str, filename: str
+        self, request: Request, user: str, index: str, tag: str, letter: str, project: str, filename: str
     ) -> None:
         """The address that distributions' packagers make up from project and file name."""
         mirror = self.catalog.find(user, index)
@@ -189,11 +189,11 @@ class Wire:
         self._redirect(request, f"/{mirror.name}/{path}")
 
     @app.route("/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
-    async def conventional_default(self, request: IRequest, tag: str, letter: str, project: str, filename: str) -> None:
+    async def conventional_default(self, request: Request, tag: str, letter: str, project: str, filename: str) -> None:
         """The same without an index: that of the default mirror."""
         await self.conventional(request, "root", "pypi", tag, letter, project, filename)
 
-    async def _pour(self, request: IRequest, mirror: Mirror, path: str) -> None:
+    async def _pour(self, request: Request, mirror: Mirror, path: str) -> None:
         unknown: PypicacheError = NotFound(f"{mirror.name} has no file {path!r}")
         for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):
             try:
@@ -207,19 +207,19 @@ class Wire:
 
     # -- the common parts ------------------------------------------------------------------------------------------
 
-    def _prefix(self, request: IRequest) -> str:
+    def _prefix(self, request: Request) -> str:
         return path_of(self.base(request))
 
-    def _redirect(self, request: IRequest, path: str) -> None:
+    def _redirect(self, request: Request, path: str) -> None:
         location = self._prefix(request) + quote(path, safe="/+@")
         answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
 
-    @app.handle_errors(Exception)
-    def failed(self, request: IRequest, failure: Failure) -> Deferred[None] | None:
+    @app.handle_errors(Exception)  # type: ignore[arg-type]  # an answer that is written returns nothing
+    def failed(self, request: Request, failure: Failure) -> Deferred[None] | None:
         """Answer with what went wrong; where an answer was begun, cut it off."""
         error = failure.value
-        if isinstance(error, CancelledError):
-            failure.raiseException()  # the client left
+        if not isinstance(error, Exception) or isinstance(error, CancelledError):
+            failure.raiseException()  # the client left, or the process ends
         if not isinstance(error, (PypicacheError, HTTPException)):
             self.log.failure("{path} failed", failure, path=request.path.decode("ascii", "replace"))
         if isinstance(error, Cut) or request.startedWriting:
@@ -227,7 +227,7 @@ class Wire:
         problem(request, error)
         return None
 
-    def _cut(self, request: IRequest) -> Deferred[None]:
+    def _cut(self, request: Request) -> Deferred[None]:
         # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
         over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
         request.loseConnection()

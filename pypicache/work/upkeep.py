@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from itertools import islice
+from typing import Any
 from zlib import crc32
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pypicache.core.dist import projects_of
+from pypicache.core.model import ProjectName
 from pypicache.index.catalog import Catalog
 from pypicache.index.mirror import Mirror
 from pypicache.memory import Held, Memory
@@ -77,15 +81,20 @@ class Upkeep:
                 if mirror.expiry:
                     self._every(min(max(mirror.expiry / 30, 1.0), 30.0), self.freshen, mirror)
 
-    def _every(self, seconds: float, chore: object, *arguments: object) -> None:
+    def _every(
+        self, seconds: float, chore: Callable[..., Coroutine[Deferred[Any], Any, None]], *arguments: object
+    ) -> None:
         def run() -> Deferred[None]:
-            done: Deferred[None] = Deferred.fromCoroutine(chore(*arguments))  # type: ignore[operator]  # a coroutine function
-            return done.addErrback(lambda failure: self.log.failure("a chore failed", failure) and None)
+            done: Deferred[None] = Deferred.fromCoroutine(chore(*arguments))
+            return done.addErrback(self._chore_failed)
 
         loop = LoopingCall(run)
         loop.clock = self._clock
         loop.start(seconds, now=False)
         self._loops.append(loop)
+
+    def _chore_failed(self, failure: Failure) -> None:
+        self.log.failure("a chore failed", failure)
 
     async def stop(self) -> None:
         """End the chores, and write down what was used."""
@@ -110,7 +119,7 @@ class Upkeep:
 
     async def _freshen(self, mirror: Mirror, project: str) -> None:
         try:
-            await mirror.refresh_ahead(project)
+            await mirror.refresh_ahead(ProjectName(project))
         finally:
             self._places.release()
 
@@ -180,6 +189,6 @@ class Upkeep:
 
     @staticmethod
     def _plausible(parts: list[str], sha256_digest: str) -> bool:
-        # The directories may come from another algorithm, where the index gives no sha256; that cannot be told here, and
-        # such files are read again from the upstream, at the price of one more download.
+        # The directories may come from another algorithm, where the index gives no sha256; that cannot be told here,
+        # and such files are read again from the upstream, at the price of one more download.
         return len(parts) == 6 and parts[3] + parts[4] == sha256_digest[:16]
