@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 InThread = Callable[..., "Deferred[Any]"]
@@ -83,6 +84,28 @@ class Shared(Generic[T]):
         if isinstance(self._result, Failure):
             self._result.raiseException()
         return self._result  # type: ignore[return-value]  # done, and no Failure: it is a T
+
+
+class Once(Generic[K, T]):
+    """Work that is under way at most once per key."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[K, Shared[T]] = {}
+
+    def start(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Shared[T]:
+        """What is under way for the key, or else new work."""
+        under_way = self._under_way.get(key)
+        if under_way is not None and not under_way.done:
+            return under_way
+        begun = Shared(work())
+        if not begun.done:
+            self._under_way[key] = begun
+            begun.task.addCallback(lambda _: self._forget(key, begun))
+        return begun
+
+    def _forget(self, key: K, ended: Shared[T]) -> None:
+        if self._under_way.get(key) is ended:
+            del self._under_way[key]
 
 
 class Tasks:

@@ -23,7 +23,7 @@ from pypicache.index.side_files import SideFiles
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
-from pypicache.tasks import InThread, Shared, Tasks, TimedOut
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
 from pypicache.upstream.client import Page as Fetched
 from pypicache.upstream.client import Refused, Unchanged, Upstream
 
@@ -83,7 +83,7 @@ class Mirror:
         self._figures = figures
         self._tasks = tasks
         self._known = KnownProjects()
-        self._loading: dict[ProjectName, Shared[Known]] = {}
+        self._loading: Once[ProjectName, Known] = Once()
         self._root: str | None = None  # where the upstream's pages are, once that is certain
         self.side_files = SideFiles(self.name, spec.url, memory, library, in_thread)
         library.kept.append(self._kept)
@@ -161,34 +161,29 @@ class Mirror:
         known = self._known.get(name)
         if known is not None:
             return known
-        if name not in self._loading:
-            self._loading[name] = Shared(self._load(name))
-        return await self._loading[name].join()
+        return await self._loading.start(name, lambda: self._load(name)).join()
 
     async def _load(self, name: ProjectName) -> Known:
-        try:
-            known = Known()
-            page = await self._memory.page(self.name, name)
-            if page is not None:
-                try:
-                    project = await self._parse(name, page.body, page.content_type, page.url)
-                    known.project = await self.side_files.overlay(
-                        evolve(project, serial=page.serial, checked=page.checked)
-                    )
-                except BadInput as error:
-                    self.log.warn(
-                        "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)
-                    )
-                else:
-                    same = self.spec.url is not None and page.source == self.spec.url.base
-                    known.page = evolve(
-                        page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None
-                    )
-                    known.expires = page.checked + self.expiry if same and page.missing is None else 0.0
-            self._known.put(name, known)
-            return known
-        finally:
-            del self._loading[name]
+        known = Known()
+        page = await self._memory.page(self.name, name)
+        if page is not None:
+            try:
+                project = await self._parse(name, page.body, page.content_type, page.url)
+                known.project = await self.side_files.overlay(
+                    evolve(project, serial=page.serial, checked=page.checked)
+                )
+            except BadInput as error:
+                self.log.warn(
+                    "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)
+                )
+            else:
+                same = self.spec.url is not None and page.source == self.spec.url.base
+                known.page = evolve(
+                    page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None
+                )
+                known.expires = page.checked + self.expiry if same and page.missing is None else 0.0
+        self._known.put(name, known)
+        return known
 
     async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
         if len(body) > LARGE:

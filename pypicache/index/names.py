@@ -21,7 +21,7 @@ from pypicache.core.project_list import read_names, write_html, write_json
 from pypicache.core.spec import MirrorSpec
 from pypicache.memory import Memory
 from pypicache.store.local import FULL
-from pypicache.tasks import InThread, Shared, Tasks, TimedOut
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
 from pypicache.upstream.client import PAGE_TYPES, Upstream
 
 MOST = 2 * 2**30  # bytes of an upstream's list after decoding; more is nonsense
@@ -85,7 +85,7 @@ class ProjectList:
         self._clock = clock
         self._in_thread = in_thread
         self._tasks = tasks
-        self._fetching: Shared[None] | None = None
+        self._fetching: Once[str, None] = Once()
         self._not_before = 0.0
 
     async def file(self, format_: ListFormat, compressed: bool) -> ListFile:
@@ -140,13 +140,9 @@ class ProjectList:
     # -- fetching --------------------------------------------------------------------------------------------------
 
     def _fetch(self) -> Shared[None]:
-        if self._fetching is None:
-            fetching = Shared(self._receive())
-            if fetching.done:
-                return fetching
-            self._fetching = fetching
-            self._tasks.keep(fetching.task, f"fetching the project list of {self._spec.name}")
-        return self._fetching
+        fetching = self._fetching.start("list", self._receive)
+        self._tasks.keep(fetching.task, f"fetching the project list of {self._spec.name}")
+        return fetching
 
     async def _receive(self) -> None:
         try:
@@ -155,8 +151,6 @@ class ProjectList:
             self._not_before = self._clock.seconds() + max(10.0, error.retry_after)
             self.log.warn("{index}: {why}", index=self._spec.name, why=str(error))
             raise
-        finally:
-            self._fetching = None
 
     async def _receive_to(self, spooled: Path) -> None:
         url = self._spec.url

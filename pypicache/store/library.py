@@ -92,10 +92,14 @@ class Library:
         return False
 
     async def download(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> Download:
-        """The download of a file that is not held: the one under way, or a new one."""
+        """The download of a file that is not held: the one under way, or a new one.
+
+        The caller is among its readers already, so that nothing is closed before it reads; it has to leave.
+        """
         under_way = self.downloads.get(key)
         if under_way is not None:
             self.figures.file_hits += 1
+            under_way.enter()
             return under_way
         if self.upstream.offline:
             raise Offline(f"{file.name} is not held, and the server runs offline")
@@ -111,6 +115,7 @@ class Library:
             keep=lambda complete: self._keep(complete, project),
             full=self._note_full,
         )
+        download.enter()
         self.downloads[key] = download
         self._tasks.start(self._run(download), f"the download of {key}")
         return download
@@ -184,7 +189,6 @@ class ComingBody:
         if self.size is not None:
             return
         download = await self._download()
-        download.enter()
         try:
             while download.size is None and not (download.complete or download.overflowed or download.failure):
                 await download.changed.wait()
@@ -215,7 +219,10 @@ class ComingBody:
                 through = await self._through(first, end)
                 if through is not None:
                     return through
-        return (await self._download()).reader(first, end)
+        download = await self._download()
+        reader = download.reader(first, end)
+        download.leave()
+        return reader
 
     async def _download(self) -> Download:
         self._joined = await self.library.download(self._key, self._project, self._file, self._login)

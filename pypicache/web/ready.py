@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from pypicache.core.model import File, Project
 from pypicache.core.simple_write import render_html, render_json
-from pypicache.tasks import InThread, Shared
+from pypicache.tasks import InThread, Once
 from pypicache.web.negotiation import Coding, Format
 
 LARGE = 200  # files; pages with more are rendered and compressed in a thread
@@ -59,7 +59,7 @@ class ReadyPages:
         self._most_bytes = most_bytes
         self._pages: OrderedDict[Key, _Rendered] = OrderedDict()
         self._weight = 0
-        self._under_way: dict[tuple[Key, str, Coding], Shared[Ready]] = {}
+        self._making: Once[tuple[Key, str, Coding], Ready] = Once()
 
     async def page(self, prefix: str, index: str, project: Project, format_: Format, coding: Coding) -> Ready:
         """The bytes of a project's page.
@@ -72,13 +72,7 @@ class ReadyPages:
             self._pages.move_to_end(key)
             return rendered.coded[coding]
         question = (key, project.revision, coding)
-        if question not in self._under_way:
-            work = Shared(self._make(key, project, format_, coding))
-            if work.done:
-                return await work.join()
-            self._under_way[question] = work
-            work.task.addCallback(lambda _: self._under_way.pop(question, None) and None)
-        return await self._under_way[question].join()
+        return await self._making.start(question, lambda: self._make(key, project, format_, coding)).join()
 
     async def _make(self, key: Key, project: Project, format_: Format, coding: Coding) -> Ready:
         def make() -> tuple[_Rendered, Ready]:
