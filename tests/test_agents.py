@@ -26,10 +26,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, c
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import ResponseNeverReceived, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
@@ -161,6 +162,19 @@ class Entrance(Protocol):
             self.pipe.transport.loseConnection()
 
 
+class LimitTests(SynchronousTestCase):
+    """What the agent was told about time and numbers arrives where it counts."""
+
+    def test_limits(self) -> None:
+        memory = MemoryReactorClock()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        agent = make_agent(memory, ca_bundle=None, environ={}, connections=3, connect_timeout=7)
+        agent.request(b"GET", b"http://127.0.0.1:9/")
+        ((_, _, _, timeout, _),) = memory.tcpClients
+        assert timeout == 7
+        assert (agent.pool.maxPersistentPerHost, agent.pool.cachedConnectionTimeout) == (3, 55)
+        assert agent.pool.retryAutomatically
+
+
 class AgentTests(TestCase):
     """Each test has its own servers, and ends with no connection left."""
 
@@ -246,6 +260,8 @@ class AgentTests(TestCase):
         response = await self.agent().request(b"GET", f"http://127.0.0.1:{port}/a".encode())
         await readBody(response)
         assert (response.code, counted.total) == (200, 2)
+        with pytest.raises(error.ConnectionDone):
+            await self.web.given_up
 
     async def test_nobody_listens(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -362,8 +378,10 @@ class AgentTests(TestCase):
         port, _ = await self.site()
         agent = self.agent({"http_proxy": f"me:{SECRET}@127.0.0.1:{port}", "no_proxy": "127.0.0.1"})
         self.web.answers = {"http://up.example/a": Answer(302, f"http://127.0.0.1:{port}/b".encode())}
-        response = await agent.request(b"GET", b"http://up.example/a", Headers({"Authorization": ["x"]}))
+        headers = Headers({"Authorization": ["x"]})
+        response = await agent.request(b"GET", b"http://up.example/a", headers)
         await readBody(response)
         assert self.web.urls() == ["http://up.example/a", f"http://127.0.0.1:{port}/b"]
         assert self.web.header("proxy-authorization") == [LOGIN.decode(), None]
+        assert not headers.hasHeader("proxy-authorization")
         assert self.web.header("authorization") == ["x", None]

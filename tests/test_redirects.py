@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import define
 from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,6 +33,7 @@ class Web(Resource):
     """Every origin there is, as a table of URLs; what it has no entry for, it answers with 200."""
 
     isLeaf = True  # noqa: N815  # IResource's name
+    given_up: Deferred[None]  # fails when the client of an endless body hangs up
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types there
@@ -49,6 +51,7 @@ class Web(Resource):
         if answer.location is not None:
             request.responseHeaders.setRawHeaders(b"Location", [answer.location])
         if answer.size == ENDLESS:
+            self.given_up = request.notifyFinish()
             request.write(b"x" * (DISCARDED + 1))  # type: ignore[no-untyped-call]  # Twisted has no types there
             return NOT_DONE_YET
         return b"x" * answer.size
@@ -63,7 +66,9 @@ class Web(Resource):
 class RedirectTests(SynchronousTestCase):
     """Redirects of GET and HEAD are followed; what is meant for one origin stays there."""
 
-    def ask(self, answers: Mapping[str, Answer], url: str, method: str = "GET") -> IResponse | BaseException:
+    def ask(
+        self, answers: Mapping[str, Answer], url: str, method: str = "GET", host: str | None = None
+    ) -> IResponse | BaseException:
         """Ask with some headers; the response, or the exception."""
         self.web = Web(answers)
         wire = RequestTraversalAgent(self.web)  # type: ignore[no-untyped-call]  # Twisted has no types there
@@ -76,6 +81,8 @@ class RedirectTests(SynchronousTestCase):
                 "If-None-Match": ['"1"'],
             }
         )
+        if host is not None:
+            headers.setRawHeaders("Host", [host])
         seen: list[IResponse | Failure] = []
         agent.request(method.encode(), url.encode(), headers).addBoth(seen.append)
         for _ in range(40):
@@ -127,6 +134,14 @@ class RedirectTests(SynchronousTestCase):
             assert self.web.header("accept") == ["text/html"] * 2
             assert self.web.header("if-none-match") == ['"1"'] * 2
             assert self.web.header("host")[1] == target.split("/")[2]
+
+    def test_another_origin_is_called_by_its_own_name(self) -> None:
+        web = {
+            "http://alias.example/a": Answer(302, b"/b"),
+            "http://alias.example/b": Answer(302, b"http://files.example/c"),
+        }
+        self.ask(web, "http://up.example/a", host="alias.example")
+        assert self.web.header("host") == ["alias.example", "alias.example", "files.example"]
 
     def test_credentials_do_not_come_back(self) -> None:
         """A detour over a stranger must not be a way to have our credentials sent to a URL of his choice."""

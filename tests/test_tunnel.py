@@ -83,6 +83,7 @@ def test_other_values_are_refused_by_name_only(text: str) -> None:
         ("up.example:8443", "up.example", 443, False),
         (".", "up.example", 443, False),
         ("10.0.0.0/8", "10.1.2.3", 80, True),
+        ("10.1.2.3/8", "10.9.9.9", 80, True),
         ("10.0.0.0/8", "11.1.2.3", 80, False),
         ("10.0.0.0/8", "up.example", 80, False),
         ("10.1.2.3", "10.1.2.3", 80, True),
@@ -154,13 +155,29 @@ class Inner(Protocol):
         self.lost = str(reason.value.args[0]) if reason.value else ""
 
 
+class Abrupt(StringTransport):
+    """Its protocol hears of an abort before the abort returns, which a transport may do."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        self.wire = wire
+
+    def abortConnection(self) -> None:
+        super().abortConnection()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        self.wire.lose()
+
+
 @implementer(IStreamClientEndpoint)
 @define
 class Wire:
     """An endpoint that is connected at once, to a transport that a test can look at."""
 
-    transport: StringTransport = field(factory=StringTransport)
+    transport: Abrupt = field(init=False)
     protocol: IProtocol | None = None
+    lost: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.transport = Abrupt(self)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  # the interface's name
         protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 3128))
@@ -178,6 +195,9 @@ class Wire:
 
     def lose(self) -> None:
         assert self.protocol is not None
+        if self.lost:
+            return
+        self.lost = True
         self.protocol.connectionLost(Failure(ConnectionDone("bye")))  # type: ignore[no-untyped-call]  # Twisted has no types there
 
 
@@ -305,6 +325,8 @@ class TunnelTests(SynchronousTestCase):
         assert not asked.called
         self.clock.advance(0.1)
         assert "did not answer within 5 s" in str(self.refused(asked))
+        self.wire.receive(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert self.inner.transport is None
 
     def test_cancelled(self) -> None:
         asked = self.ask()
@@ -312,7 +334,6 @@ class TunnelTests(SynchronousTestCase):
         assert isinstance(outcome(asked), CancelledError)
         assert self.wire.transport.disconnected
         assert self.clock.getDelayedCalls() == []
-        self.wire.lose()
 
     def test_proxy_out_of_reach(self) -> None:
         """The sentence names the proxy and the variable, because the URL that was asked for names another host."""

@@ -96,7 +96,7 @@ def trust_root(ca_bundle: Path | None, environ: Mapping[str, str]) -> object:
 def _bundle(key: str, path: Path) -> object:
     # REQUESTS_CA_BUNDLE may name a directory, as c_rehash makes it: the same files under several names.
     try:
-        files = sorted({file.resolve() for file in path.iterdir() if file.is_file()}) if path.is_dir() else [path]
+        files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
         pems = dict.fromkeys(pem for file in files for pem in _CERTIFICATE.findall(file.read_bytes()))
     except OSError as error:
         raise BadInput(f"{key} = {str(path)!r}: {error.strerror}") from error

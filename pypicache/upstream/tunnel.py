@@ -21,7 +21,7 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
@@ -223,8 +223,7 @@ class _Tunnel(ProtocolWrapper):
     def makeConnection(self, transport: ITransport) -> None:  # IProtocol's name
         """Ask for the tunnel. The wrapped protocol is connected when it is open."""
         directlyProvides(self, providedBy(transport))
-        self.transport = transport
-        self.connected = 1
+        Protocol.makeConnection(self, transport)  # type: ignore[no-untyped-call]  # Twisted has no types there
         self.factory.registerProtocol(self)
         self._late = self._wanted.clock.callLater(self._wanted.timeout, self._time_out)
         lines = [f"CONNECT {self._target} HTTP/1.1".encode(), f"Host: {self._target}".encode()]
