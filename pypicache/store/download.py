@@ -8,7 +8,7 @@ from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +24,9 @@ from pypicache.upstream.body import Answer
 from pypicache.upstream.client import Upstream
 
 ATTEMPTS = 6  # requests in a row that bring nothing before a download is given up
+CROWD = 4  # readers; from so many on they are woken for larger pieces, because waking them all costs more than it gives
+STRIDE = 2**20  # bytes after which a crowd is woken
+PATIENCE = 0.02  # seconds after which it is woken in any case
 FAR = 2**20  # bytes ahead of what has arrived; a reader that begins further away does not wait for the spool
 
 
@@ -86,6 +89,8 @@ class Download:
         self._keep = keep
         self._full = full
         self._ended = False
+        self._told = 0  # bytes that had arrived when the readers were last woken
+        self._later: IDelayedCall | None = None
 
     @property
     def arrived(self) -> int:
@@ -105,7 +110,7 @@ class Download:
             self._open_spool()
             await self._receive()
             self.complete = True
-            self.changed.tell()
+            self._tell()
             await self._keep(self)
         except SpoolFull:
             self.overflowed = True
@@ -126,7 +131,7 @@ class Download:
             with suppress(OSError):
                 self.spool.unlink(missing_ok=True)
             self._close_when_alone()
-            self.changed.tell()
+            self._tell()
 
     def _open_spool(self) -> None:
         try:
@@ -221,6 +226,16 @@ class Download:
             self._full(error)
             raise SpoolFull from error
         self.check.take(data)
+        if self.readers < CROWD or not self._told or self.arrived - self._told >= STRIDE:
+            self._tell()
+        elif self._later is None:
+            self._later = self.clock.callLater(PATIENCE, self._tell)
+
+    def _tell(self) -> None:
+        self._told = self.arrived
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+        self._later = None
         self.changed.tell()
 
     # -- reading ---------------------------------------------------------------------------------------------------
