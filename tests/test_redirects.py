@@ -32,7 +32,7 @@ class Answer:
 class Web(Resource):
     """Every origin there is, as a table of URLs; what it has no entry for, it answers with 200."""
 
-    isLeaf = True  # noqa: N815  # IResource's name
+    isLeaf = True  # IResource's name
     given_up: Deferred[None]  # fails when the client of an endless body hangs up
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:

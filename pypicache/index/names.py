@@ -21,7 +21,7 @@ from pypicache.core.project_list import read_names, write_html, write_json
 from pypicache.core.spec import MirrorSpec
 from pypicache.memory import Memory
 from pypicache.store.local import FULL
-from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut, within
 from pypicache.upstream.client import PAGE_TYPES, Upstream
 
 MOST = 2 * 2**30  # bytes of an upstream's list after decoding; more is nonsense
@@ -177,14 +177,14 @@ class ProjectList:
                         raise BadInput(f"the project list is larger than {MOST} bytes")
                     out.write(data)
 
-                await answer.pump(take).addTimeout(WHOLE_LIST, self._clock)
+                await within(self._clock, WHOLE_LIST, answer.pump(take))
             serial = answer.header("x-pypi-last-serial")
             digest: str = await self._in_thread(
                 self._convert, spooled, coded, answer.header("content-type") or "", answer.url or url.base,
                 int(serial) if serial is not None and serial.isdigit() else None,
             )  # fmt: skip
-        except (BadInput, Broken, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UpstreamDown(f"{url.base}: {error}", 30) from error
+        except (BadInput, Broken, TimedOut, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UpstreamDown(f"{url.base}: the project list is not usable: {error or 'too slow'}", 30) from error
         except OSError as error:
             answer.abort()
             if error.errno in FULL:
