@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import orjson
 from attrs import asdict, evolve, frozen
@@ -193,8 +193,9 @@ class ProjectList:
 
     def _convert(self, spooled: Path, coded: bool, content_type: str, base_url: str, serial: int | None) -> str:
         with spooled.open("rb") as raw:
-            plain = gzip.GzipFile(fileobj=raw) if coded else raw
-            return self._write(read_names(_Bounded(plain, MOST), content_type, base_url), serial, "")
+            plain: IO[bytes] = gzip.GzipFile(fileobj=raw) if coded else raw
+            bounded = io.BufferedReader(_Bounded(plain, MOST))
+            return self._write(read_names(bounded, content_type, base_url), serial, "")
 
     def _write(self, names: Iterable[Mapping[str, object]], serial: int | None, mark: str) -> str:
         """Write all representations; the JSON one first, the others are made from it."""
@@ -243,7 +244,7 @@ class _Part:
 class _Bounded(io.RawIOBase):
     """Reads a stream up to a size, beyond which it is nonsense."""
 
-    def __init__(self, stream: BinaryIO, most: int) -> None:
+    def __init__(self, stream: IO[bytes], most: int) -> None:
         self._stream = stream
         self._left = most
 

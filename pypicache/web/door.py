@@ -45,7 +45,8 @@ class LoggedSite(Site):
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        options = {"timeout": 75, "reactor": clock, "parsePOSTFormSubmission": False}
+        super().__init__(resource, **options)  # type: ignore[no-untyped-call]  # twisted.web.server is not typed
 
     def log(self, request: HTTPRequest) -> None:
         client = request.getClientAddress()
