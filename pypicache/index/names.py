@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import orjson
 from attrs import asdict, evolve, frozen
@@ -193,7 +193,7 @@ class ProjectList:
 
     def _convert(self, spooled: Path, coded: bool, content_type: str, base_url: str, serial: int | None) -> str:
         with spooled.open("rb") as raw:
-            plain: IO[bytes] = gzip.GzipFile(fileobj=raw) if coded else raw
+            plain: BinaryIO = gzip.GzipFile(fileobj=raw) if coded else raw  # type: ignore[assignment]  # it reads binary
             bounded = io.BufferedReader(_Bounded(plain, MOST))
             return self._write(read_names(bounded, content_type, base_url), serial, "")
 
@@ -244,7 +244,7 @@ class _Part:
 class _Bounded(io.RawIOBase):
     """Reads a stream up to a size, beyond which it is nonsense."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: BinaryIO, most: int) -> None:
         self._stream = stream
         self._left = most
 
