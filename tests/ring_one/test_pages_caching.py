@@ -274,9 +274,20 @@ class SerialTests(CachingCase):
         self.version()
         self.upstream(9, "3")
         for _ in range(48):
-            self.advance(1801)
-            if self.version() == "3":
-                break
+            self.advance(1799)
+            self.assertEqual(self.version(), "2")
+        self.advance(3 * 1800)
+        self.assertEqual(self.version(), "3")
+
+    def test_another_upstream_counts_in_its_own_way(self) -> None:
+        """Serials of two upstreams say nothing about each other (conformance test 34)."""
+        self.upstream(1000, "2")
+        self.version()
+        self.stop()
+        self.up.pages["/other/demo/"] = page_of("demo", file_of("demo-3.tar.gz", b"3"))
+        self.up.headers["X-PyPI-Last-Serial"] = "9"
+        options = {"mirror_url": "http://up.example/other/"}
+        self.start(indexes=(MirrorSpec.from_options("root/pypi", options),))
         self.assertEqual(self.version(), "3")
 
     def test_serials_that_mean_nothing(self) -> None:
