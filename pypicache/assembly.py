@@ -9,7 +9,7 @@ from uuid import uuid4
 from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -28,7 +28,7 @@ from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.tasks import InThread, Tasks
-from pypicache.upstream.agents import make_agent
+from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
@@ -42,7 +42,7 @@ USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)
 WORKERS = 4  # threads for parsing, compressing and syncing
 
 
-class Reactor(IReactorTime, IReactorFromThreads):
+class Reactor(IReactorTime, IReactorFromThreads, IReactorCore):
     """What the daemon needs of a reactor, besides connecting and listening."""
 
 
@@ -147,18 +147,19 @@ class Daemon(Service):
         self._remembering = ThreadPool(1, 1, "memory")
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
+        self._agent: UpstreamAgent | None = None
         self.listening: Listening | None = None
 
     def privilegedStartService(self) -> None:
         settings = self._settings
         uuid = _prepare(settings)
-        agent = make_agent(
+        self._agent = make_agent(
             self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
             connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
         )  # fmt: skip
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
-        house = build(settings, agent, self._reactor, remember, in_thread, uuid)
+        house = build(settings, self._agent, self._reactor, remember, in_thread, uuid)
         try:
             house.shelf.prepare()
         except OSError as error:
@@ -168,7 +169,7 @@ class Daemon(Service):
         self.listening.privilegedStartService()
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().startService()
         assert self._house is not None
         assert self.listening is not None
         self._remembering.start()
@@ -177,16 +178,17 @@ class Daemon(Service):
         self.listening.startService()
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        assert self._house is not None
-        assert self.listening is not None
+        if self._house is None or self._agent is None or self.listening is None:
+            return  # it never started
         await self.listening.stopService()
         await self._house.tasks.stop()
         await self._house.upkeep.stop()
         await self._house.memory.close()
+        await self._agent.close()
         self._remembering.stop()
         self._working.stop()
 

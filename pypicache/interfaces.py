@@ -39,7 +39,7 @@ class IReader(Interface):
         """
 
     def spooled() -> tuple[int, int, int] | None:
-        """Where the next bytes are, if they are in a file: its descriptor, their offset there, and how many, at least one.
+        """Where the next bytes are, if they are in a file: its descriptor, their offset, and how many, at least one.
 
         They count as read only by :meth:`advance`.
         """

@@ -170,9 +170,7 @@ class Mirror:
         if page is not None:
             try:
                 project = await self._parse(name, page.body, page.content_type, page.url)
-                known.project = await self.side_files.overlay(
-                    evolve(project, serial=page.serial, checked=page.checked)
-                )
+                known.project = await self.side_files.overlay(evolve(project, serial=page.serial, checked=page.checked))
             except BadInput as error:
                 self.log.warn(
                     "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)

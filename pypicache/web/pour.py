@@ -11,8 +11,8 @@ from zope.interface import implementer
 from pypicache.core.errors import Broken, PypicacheError
 from pypicache.interfaces import IBody, IReader
 from pypicache.web.answers import answer, header
-from pypicache.web.sending import plain_socket, send_file
 from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
+from pypicache.web.sending import plain_socket, send_file
 
 PIECE = 128 * 2**10  # bytes read and written at a time; what the transport hands to the kernel at once
 FOR_EVER = "max-age=365000000, immutable, public"

@@ -30,7 +30,7 @@ class _Turn:
 
     ::
 
-        reactor: socket writable --> transport.doWrite --> its buffer is empty --> resumeProducing --> the coroutine goes on
+        reactor: socket writable --> transport.doWrite --> its buffer is empty --> resumeProducing --> coroutine
     """
 
     def __init__(self, transport: tcp.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The whole path in memory: real HTTP, real Klein and treq, no sockets, no threads, and time that is advanced by hand."""
+"""The whole path in memory: real HTTP, real Klein and treq, no sockets, no threads, time advanced by hand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class UpstreamSite:
 
     async def _answer(self, request: Request) -> bytes:
         path = request.path.decode()
-        named = {name.decode().lower(): values[0].decode() for name, values in request.requestHeaders.getAllRawHeaders()}
+        sent = request.requestHeaders.getAllRawHeaders()
+        named = {name.decode().lower(): values[0].decode() for name, values in sent}
         self.log.append(Asked(request.method.decode(), path, named))
         if self.gate is not None and not self.gate.called:
             waiting: Deferred[None] = Deferred()

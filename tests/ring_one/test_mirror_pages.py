@@ -49,5 +49,6 @@ class FreshnessTests(HouseCase):
         waiting = [self.begin("/root/pypi/+simple/demo/", accept="*/*") for _ in range(5)]
         self.assertFalse(waiting[0].over)
         self.up.gate.callback(None)
-        self.assertEqual([one.answer().code for one in waiting] if all(one.over for one in waiting) else None, [200] * 5)
+        self.assertTrue(all(one.over for one in waiting))
+        self.assertEqual([one.answer().code for one in waiting], [200] * 5)
         self.assertEqual(self.up.asked("/simple/demo/"), 1)
