@@ -185,10 +185,15 @@ class Mirror:
         return known
 
     async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
+        project: Project
         if len(body) > LARGE:
-            parsed: Project = await self._in_thread(parse_page, body, content_type, url, name)
-            return parsed
-        return parse_page(body, content_type, url, name)
+            project = await self._in_thread(parse_page, body, content_type, url, name)
+        else:
+            project = parse_page(body, content_type, url, name)
+        if project.status is not None and project.status["status"] == "quarantined":
+            # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
+            return project.keep(lambda file: False, "quarantined")
+        return project
 
     async def _from_shelf(self, name: ProjectName) -> Project | None:
         """What can be said of a project of which only files are left: their names and digests."""
