@@ -215,7 +215,7 @@ class Wire:
         answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # an answer that is written returns nothing
-    def failed(self, request: Request, failure: Failure) -> Deferred[None] | None:
+    def failed(self, request: Request, failure: Failure) -> Deferred[None] | bytes:
         """Answer with what went wrong; where an answer was begun, cut it off."""
         error = failure.value
         if not isinstance(error, Exception) or isinstance(error, CancelledError):
@@ -224,8 +224,7 @@ class Wire:
             self.log.failure("{path} failed", failure, path=request.path.decode("ascii", "replace"))
         if isinstance(error, Cut) or request.startedWriting:
             return self._cut(request)
-        problem(request, error)
-        return None
+        return problem(request, error)
 
     def _cut(self, request: Request) -> Deferred[None]:
         # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
