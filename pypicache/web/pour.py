@@ -136,7 +136,8 @@ async def flow_out(request: Request, reader: IReader, piece: bytes | None = None
         log.warn("{path}: cut off: {why}", path=request.path.decode("ascii", "replace"), why=str(error))
         raise Cut(str(error)) from error
     finally:
-        request.unregisterProducer()
+        if request.channel is not None:  # otherwise the client left, and twisted.web has taken everything down already
+            request.unregisterProducer()
     request.finish()
 
 
