@@ -178,11 +178,13 @@ class Daemon:
 
     :ivar directory: configuration and log lie here; the state directory is ``state`` below it unless another is given.
     :ivar options: more options of the mirror index.
+    :ivar server: more keys of the table ``[server]``.
     """
 
     directory: Path
     mirror_url: str
     options: Mapping[str, object] = field(factory=dict)
+    server: Mapping[str, object] = field(factory=dict)
     state: Path = field()
     port: int = field(factory=free_port)
     _running: Running | None = None
@@ -209,7 +211,7 @@ class Daemon:
     def configure(self) -> Path:
         """Write the configuration file."""
         settings: dict[str, dict[str, object]] = {
-            "server": {"listen": [f"tcp:{self.port}:interface=127.0.0.1"], "state": str(self.state)},
+            "server": {"listen": [f"tcp:{self.port}:interface=127.0.0.1"], "state": str(self.state), **self.server},
             'indexes."root/pypi"': {"type": "mirror", "mirror_url": self.mirror_url, **self.options},
         }
         lines = []

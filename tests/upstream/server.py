@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from attrs import define, field
@@ -222,8 +222,7 @@ def asked_span(asked: Asked, listed: Listed, headers: dict[str, str]) -> tuple[i
 def strange_page(project: str, body: bytes, headers: dict[str, str], switches: Switches, host: str) -> Answer | None:
     """A page that hurts, if one is wanted."""
     if switches.bomb:
-        packed = list(squeezed(body, switches.bomb))
-        return Answer(headers=headers | {"Content-Encoding": "gzip"}, body=b"".join(packed))
+        return Answer(headers=headers | {"Content-Encoding": "gzip"}, body=squeezed(body, switches.bomb))
     if switches.endless:
         return Answer(headers=headers, body=endless(project, host))
     if switches.padding:
@@ -238,13 +237,13 @@ def strange_page(project: str, body: bytes, headers: dict[str, str], switches: S
     return None
 
 
-def squeezed(body: bytes, blanks: int) -> Iterator[bytes]:
+@lru_cache
+def squeezed(body: bytes, blanks: int) -> bytes:
     """A page with very many blanks before its end, gzipped."""
     packer = zlib.compressobj(9, wbits=31)
-    yield packer.compress(body[:-1])
-    for at in range(0, blanks, 1 << 20):
-        yield packer.compress(b" " * min(1 << 20, blanks - at))
-    yield packer.compress(body[-1:]) + packer.flush()
+    packed = [packer.compress(body[:-1])]
+    packed += [packer.compress(b" " * min(1 << 20, blanks - at)) for at in range(0, blanks, 1 << 20)]
+    return b"".join([*packed, packer.compress(body[-1:]), packer.flush()])
 
 
 def endless(project: str, host: str) -> Iterator[bytes]:
