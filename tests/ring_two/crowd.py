@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
+PATIENCE = 60  # seconds for one answer
+
 
 @define(kw_only=True)
 class Visit:
@@ -61,7 +63,8 @@ class Crowd:
         try:
             request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: {self.accept}\r\n"
             writer.write(f"{request}Accept-Encoding: identity\r\nConnection: close\r\n\r\n".encode())
-            await self._read(reader, visit)
+            async with asyncio.timeout(PATIENCE):
+                await self._read(reader, visit)
         except (OSError, asyncio.IncompleteReadError) as error:
             visit.error = f"reading: {error!r}"
         finally:
@@ -76,7 +79,7 @@ class Crowd:
         }
         visit.promised = int(visit.headers["content-length"]) if "content-length" in visit.headers else None
         digest = hashlib.sha256()
-        while piece := await reader.read(1 << 18):
+        while visit.got != visit.promised and (piece := await reader.read(1 << 18)):
             visit.got += len(piece)
             self._total += len(piece)
             digest.update(piece)

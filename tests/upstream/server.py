@@ -67,6 +67,8 @@ class Upstream:
                 entry["status"] = answer.status
                 await Sender(writer, entry, switches, self.released).send(asked, answer)
                 entry["done"] = True
+                if asked.headers.get("connection", "").lower() == "close":
+                    return
         except (Cut, ConnectionError, asyncio.IncompleteReadError):
             pass  # asked for, or the client left
         finally:
