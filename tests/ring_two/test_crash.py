@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.ring_two.crowd import Crowd
-from tests.ring_two.harness import Daemon, UpstreamProcess, sha256
+from tests.ring_two.harness import Daemon, UpstreamProcess, eventually, sha256
 from tests.upstream.dists import MEBIBYTE, build_wheel
 
 pytestmark = pytest.mark.daemon
@@ -79,6 +79,7 @@ def test_remembers_pages_after_a_kill(upstream: UpstreamProcess, daemon: Daemon)
     wheel = build_wheel(upstream.root, "kept", "1.0", size=100_000)
     url = daemon.file_url("kept", wheel.name)
     assert Crowd([url]).run()[0].digest == sha256(wheel)
+    eventually(lambda: list(daemon.kept()), "the file is kept")
     daemon.kill()
     upstream.stop()
     daemon.start()

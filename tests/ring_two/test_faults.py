@@ -37,7 +37,7 @@ def arrives(daemon: Daemon, wheel: Path) -> None:
     assert (seen.status, seen.error, seen.digest) == (200, None, sha256(wheel)), (seen, daemon.log())
     assert eventually(lambda: [path.name for path, _ in daemon.kept()], "the file is kept") == [wheel.name]
     assert daemon.wrongly_kept() == []
-    assert daemon.spooled() == []
+    eventually(lambda: not daemon.spooled(), "the spool is empty")
 
 
 def nothing_is_kept(daemon: Daemon) -> None:
