@@ -32,10 +32,24 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers, done in two minutes")
-    parser.add_argument("--only", action="append", choices=FIGURES, metavar="FIGURE", help=f"one of {', '.join(FIGURES)}; may be repeated")
-    parser.add_argument("--server", action="append", choices=PEERS, metavar="SERVER", help=f"one of {', '.join(PEERS)}; may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=FIGURES,
+        metavar="FIGURE",
+        help=f"one of {', '.join(FIGURES)}; may be repeated",
+    )
+    parser.add_argument(
+        "--server", action="append", choices=PEERS, metavar="SERVER", help=f"one of {', '.join(PEERS)}; may be repeated"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers; default: bench/results/")
-    parser.add_argument("--peers", type=Path, metavar="DIR", default=_CACHE / "peers", help="environment for the other programs; default: %(default)s")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="DIR",
+        default=_CACHE / "peers",
+        help="environment for the other programs; default: %(default)s",
+    )
     return parser.parse_args(given)
 
 
@@ -46,8 +60,10 @@ def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iter
         Material(work / "root").everything(plan)
         port, log = free_port(), work / "access.log"
         log.touch()
-        command = [sys.executable, "-m", "bench.upstream", work / "root", str(port), log]
-        process = Process(command, plain_environment(work, PYTHONPATH=str(_HERE.parent)), work / "upstream.log", _HERE.parent)
+        command: list[str | Path] = [sys.executable, "-m", "bench.upstream", work / "root", str(port), log]
+        process = Process(
+            command, plain_environment(work, PYTHONPATH=str(_HERE.parent)), work / "upstream.log", _HERE.parent
+        )
         stack.callback(process.stop)
         upstream = Peer("direct", "", f"http://127.0.0.1:{port}/simple/", process)
         upstream.start()
@@ -74,14 +90,20 @@ def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iter
 def about(run: Run) -> str:
     """What was measured, and where."""
     versions = ", ".join(f"{peer.name} {peer.version}" for peer in run.peers.values())
-    machine = f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {versions}; {machine}; clients, servers and upstream share the machine"
+    machine = (
+        f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {versions}; {machine}; everything on this machine"
 
 
 def write(path: Path, run: Run, rows: list[Row]) -> None:
     """Write the numbers as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"about": about(run), "plan": asdict(run.plan), "rows": [{**asdict(row), "ratio": row.ratio()} for row in rows]}
+    content = {
+        "about": about(run),
+        "plan": asdict(run.plan),
+        "rows": [{**asdict(row), "ratio": row.ratio()} for row in rows],
+    }
     path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 

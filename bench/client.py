@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from math import isnan
 from urllib.parse import urljoin, urlsplit
 
 import orjson
@@ -54,7 +55,9 @@ def get(url: str, headers: Mapping[str, str] | None = None, limit: float = 120) 
         raise ConnectionError(f"{url}: {error!r}") from error
     finally:
         connection.close()
-    return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, b"".join(chunks), first, total)
+    return Reply(
+        answer.status, {name.lower(): value for name, value in answer.getheaders()}, b"".join(chunks), first, total
+    )
 
 
 def files(index: str, project: str) -> dict[str, tuple[str, str]]:
@@ -82,7 +85,7 @@ class Herd:
     sha256: str
     clients: int
     checked: int = 0  # so many of the clients look at the digest as well; the others count bytes
-    errors: int = 0
+    errors: int = field(default=0, init=False)
     members: list[_Member] = field(factory=list, init=False)
 
     def run(self, limit: float = 300) -> float:
@@ -91,7 +94,9 @@ class Herd:
         :param limit: seconds after which the rest is given up and counted as errors.
         """
         parts = urlsplit(self.url)
-        request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n\r\n"
+        request = (
+            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n\r\n"
+        )
         with selectors.DefaultSelector() as waiting:
             for number in range(self.clients):
                 connection = socket.create_connection((parts.hostname or "", parts.port or 80))
@@ -112,6 +117,14 @@ class Herd:
             self.errors += not member.complete(self.size, self.sha256)
             member.connection.close()
         return taken
+
+    def complaint(self) -> str:
+        """What the first client that went away without the file was told."""
+        for member in self.members:
+            if not member.complete(self.size, self.sha256):
+                status = member.head.split(b"\r\n")[0].decode("latin-1") or "no answer"
+                return f"{status}, {member.received:,} bytes"
+        return ""
 
 
 @define(eq=False)
@@ -166,6 +179,10 @@ class Rate:
     p50: float  # milliseconds
     p99: float  # milliseconds
     errors: int  # answers outside 2xx and 3xx, and broken connections
+
+    def latency(self) -> str:
+        """The percentiles; wrk has none where hardly anything was answered."""
+        return "" if isnan(self.p99) else f"p50 {self.p50:.3g} ms, p99 {self.p99:.3g} ms"
 
     @classmethod
     def parse(cls, text: str) -> Rate:

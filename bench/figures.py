@@ -47,7 +47,8 @@ class Run:
         servers = [*self.peers.values(), *([self.upstream] if direct else [])]
         seen: dict[tuple[str, str], list[Cell]] = {}
         for number in range(rounds):
-            for server in servers:
+            turn = number % len(servers)  # nobody is always first
+            for server in servers[turn:] + servers[:turn]:
                 if number and server.name in _ONCE:
                     continue
                 try:
@@ -58,7 +59,9 @@ class Run:
                     seen.setdefault((key, server.name), []).append(cell)
         gaps = {name: Cell(None, note=reason) for name, reason in self.gaps.items()}
         for key, row in rows.items():
-            row.cells.update({**gaps, **{name: median(cells) for (row_key, name), cells in seen.items() if row_key == key}})
+            row.cells.update(
+                {**gaps, **{name: median(cells) for (row_key, name), cells in seen.items() if row_key == key}}
+            )
         return list(rows.values())
 
     def asked(self) -> int:
@@ -66,9 +69,11 @@ class Run:
         return len(self.upstream_log.read_bytes().splitlines())
 
     def listed(self, server: Peer, project: str) -> tuple[str, str]:
-        """The address and digest of the one file of a project, after a look whether the page says what the upstream says."""
+        """Address and digest of a project's first file, if its page says what the upstream's says."""
         ours, theirs = files(server.index, project), files(self.upstream.index, project)
-        if {name: digest for name, (_, digest) in ours.items()} != {name: digest for name, (_, digest) in theirs.items()}:
+        if {name: digest for name, (_, digest) in ours.items()} != {
+            name: digest for name, (_, digest) in theirs.items()
+        }:
             raise Failed(f"the page of {project} is not the upstream's")
         return next(iter(ours.values()))
 
@@ -127,7 +132,9 @@ def herd(run: Run) -> list[Row]:
         used = server.process.processor_seconds() - used
         memory = server.process.memory()
         return {
-            "seconds": Cell(seconds, clients.errors, f"CPU {used:.1f} s"),
+            "seconds": Cell(
+                seconds, clients.errors, ", ".join(filter(None, [f"CPU {used:.1f} s", clients.complaint()]))
+            ),
             "downloads": Cell(downloads),
             "growth": Cell(max(0, memory.peak - before)),
             "after": Cell(memory.now),
@@ -161,6 +168,7 @@ def install(run: Run) -> list[Row]:
         cell = uv(server, "cold-all")
         return {"hot": Cell(cell.value, note=after_cache(run, server, asked))}
 
+    timed_install(run, run.upstream, "uv", "cold-all", plan.set_size)  # the first run of a program is slower
     rows = run.rows({"cold": Row(figure=f"{packages}, cold", unit="s", reference="direct")}, fast)
     rows += run.rows({"hot": Row(figure=f"{packages}, hot", unit="s", goal=1.15)}, hot, plan.rounds)
     set_delay(run.upstream.index, plan.delay)
@@ -206,7 +214,16 @@ def timed_install(run_: Run, server: Peer, installer: str, project: str, count: 
         command = [str(uv), "pip", "install", "--quiet", *python, *cache, "--default-index", server.index, *target]
     else:
         python = [str(run_.tools.directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        command = [*python, "install", "--quiet", "--no-cache-dir", "--no-compile", "--index-url", server.index, *target]
+        command = [
+            *python,
+            "install",
+            "--quiet",
+            "--no-cache-dir",
+            "--no-compile",
+            "--index-url",
+            server.index,
+            *target,
+        ]
     work.mkdir()
     try:
         begun = time.perf_counter()
@@ -276,9 +293,9 @@ def _wrk(run_: Run, server: Peer, url: str, headers: Mapping[str, str], note: st
     """Let wrk ask one URL over 32 connections."""
     asked = run_.asked()
     named = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    command = [program("wrk"), "-t1", "-c32", f"-d{run_.plan.seconds:g}s", "--latency", *named, url]
+    command: list[str | Path] = [program("wrk"), "-t1", "-c32", f"-d{run_.plan.seconds:g}s", "--latency", *named, url]
     rate = Rate.parse(run(command, os.environ))
-    notes = [f"p50 {rate.p50:.3g} ms", f"p99 {rate.p99:.3g} ms", note, after_cache(run_, server, asked)]
+    notes = [rate.latency(), note, after_cache(run_, server, asked)]
     return Cell(rate.per_second, rate.errors, ", ".join(filter(None, notes)))
 
 
@@ -292,7 +309,7 @@ def _throughput(run: Run) -> list[Row]:
         size = next(run.upstream_log.parent.glob("root/files/*/big-1.0-py3-none-any.whl")).stat().st_size
         clients = Herd(url, size, sha256, 8)
         seconds = clients.run()
-        return {"rate": Cell(8 * size / seconds / 1e6, clients.errors)}
+        return {"rate": Cell(8 * size / seconds / 1e6, clients.errors, clients.complaint())}
 
     row = Row(figure=f"wheel of {run.plan.big >> 20} MiB, 8 clients, hot", unit="MB/s", more_is_better=True)
     return run.rows({"rate": row}, measure, run.plan.rounds + 2)

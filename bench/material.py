@@ -89,20 +89,24 @@ class Material:
         """Write a valid wheel with ``size`` bytes of data that cannot be compressed, and its ``.metadata``."""
         module = project.replace("-", "_")
         info = f"{module}-1.0.dist-info"
-        metadata = "".join([
-            f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\nRequires-Python: >=3.8\n",
-            *(f"Requires-Dist: {name}\n" for name in requires),
-        ]).encode()
+        metadata = "".join(
+            [
+                f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\nRequires-Python: >=3.8\n",
+                *(f"Requires-Dist: {name}\n" for name in requires),
+            ]
+        ).encode()
         members = {
             f"{module}/__init__.py": b"",
             f"{module}/data.bin": self._filling(size),
             f"{info}/METADATA": metadata,
             f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
-        members[f"{info}/RECORD"] = "".join([
-            *(f"{name},sha256={_record_digest(body)},{len(body)}\n" for name, body in members.items()),
-            f"{info}/RECORD,,\n",
-        ]).encode()
+        members[f"{info}/RECORD"] = "".join(
+            [
+                *(f"{name},sha256={_record_digest(body)},{len(body)}\n" for name, body in members.items()),
+                f"{info}/RECORD,,\n",
+            ]
+        ).encode()
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             for name, body in members.items():
@@ -136,10 +140,18 @@ class Material:
 
     def long_page(self, name: str, count: int) -> None:
         """Write a page of ``count`` files, none of which exists."""
-        self.project(name, [
-            Wheel(f"{name}-{number // 8}.{number % 8}-py3-none-any.whl", self._digest(), 10_000 + number, self._digest())
-            for number in range(count)
-        ])
+        self.project(
+            name,
+            [
+                Wheel(
+                    f"{name}-{number // 8}.{number % 8}-py3-none-any.whl",
+                    self._digest(),
+                    10_000 + number,
+                    self._digest(),
+                )
+                for number in range(count)
+            ],
+        )
 
     def list_of_projects(self) -> None:
         """Write the page that lists all projects written so far."""

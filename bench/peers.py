@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,10 +42,8 @@ class Peer:
         self.process.start()
         answered = False
         while not answered:
-            try:
+            with suppress(OSError):
                 answered = get(self.index + "small/").status == 200
-            except OSError:
-                pass
             if not answered:
                 wait_until(self.name, begun + _START_LIMIT, self.process)
         return time.monotonic() - begun
@@ -70,7 +69,7 @@ class Tools:
             try:
                 if not (self.directory / "bin" / "python").exists():
                     run([sys.executable, "-m", "venv", self.directory], os.environ)
-                pip = [self.directory / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+                pip: list[str | Path] = [self.directory / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
                 run([*pip, "install", "--quiet", *requirements], os.environ)
             except (Failed, OSError) as error:
                 self.refused[label] = f"{label} could not be installed"
@@ -95,7 +94,14 @@ def prepare_pypicache(work: Path, upstream: str, tools: Tools) -> Peer:
     )
     if not (_CHECKOUT / "pypicache" / "cli.py").exists():
         raise Missing("this checkout has no daemon")
-    command = [sys.executable, "-c", "from pypicache.cli import main; main()", "serve", "--config", settings]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "from pypicache.cli import main; main()",
+        "serve",
+        "--config",
+        settings,
+    ]
     environment = plain_environment(work, PYTHONPATH=str(_CHECKOUT))
     return Peer(
         "pypicache",
@@ -111,12 +117,15 @@ def prepare_nginx(work: Path, upstream: str, tools: Tools) -> Peer:
     version = re.findall(r"nginx/(\S+)", run([nginx, "-v"], os.environ))
     port = free_port()
     settings = work / "nginx.conf"
-    settings.write_text(_NGINX % {
-        "user": "user root;" if os.geteuid() == 0 else "",
-        "work": work,
-        "port": port,
-        "upstream": urlsplit(upstream).netloc,
-    })
+    settings.write_text(
+        _NGINX
+        % {
+            "user": "user root;" if os.geteuid() == 0 else "",
+            "work": work,
+            "port": port,
+            "upstream": urlsplit(upstream).netloc,
+        }
+    )
     command: list[str | Path] = [nginx, "-p", work, "-c", settings, "-e", work / "error.log"]
     process = Process(command, plain_environment(work), work / "log", work)
     return Peer("nginx", " ".join(version), f"http://127.0.0.1:{port}/simple/", process)
@@ -175,13 +184,13 @@ http {
 
 
 def prepare_devpi(work: Path, upstream: str, tools: Tools) -> Peer:
-    """devpi-server with its defaults; its mirror is made before anything is asked, so it never knows another upstream."""
+    """devpi-server with its defaults; its mirror is made first, so that it knows no other upstream."""
     server = tools.program("devpi-server", "devpi-server")
     port = free_port()
     environment = plain_environment(work)
     state = work / "state"
     run([server.with_name("devpi-init"), "--serverdir", state, "--no-root-pypi"], environment)
-    command = [server, "--serverdir", state, "--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [server, "--serverdir", state, "--host", "127.0.0.1", "--port", str(port)]
     process = Process(command, environment, work / "log", work)
     process.start()
     try:
@@ -206,7 +215,9 @@ def _make_mirror(process: Process, port: int, upstream: str) -> None:
     _json(port, "PUT", "/root/pypi", options, {"X-Devpi-Auth": secret})
 
 
-def _json(port: int, method: str, path: str, body: Mapping[str, object], headers: Mapping[str, str]) -> dict[str, dict[str, object]]:
+def _json(
+    port: int, method: str, path: str, body: Mapping[str, object], headers: Mapping[str, str]
+) -> dict[str, dict[str, object]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
@@ -29,7 +29,7 @@ class Row:
 
     figure: str
     unit: str
-    cells: Mapping[str, Cell] = field(factory=dict)  # server -> what it did
+    cells: dict[str, Cell] = field(factory=dict)  # server -> what it did
     reference: str = "nginx"  # the server that pypicache is compared with
     goal: float | None = None  # of the ratio: at most for times, at least for rates
     more_is_better: bool = False

@@ -1,6 +1,7 @@
-"""The upstream of all measured servers: static files, an optional delay before each answer, and a log that is counted.
+"""The upstream of all measured servers: static files, an optional delay, and a log that is counted.
 
-Started as a process of its own: ``python -m bench.upstream ROOT PORT LOG``. ``GET /+delay/0.05`` sets the delay, in seconds.
+Started as a process of its own: ``python -m bench.upstream ROOT PORT LOG``. ``GET /+delay/0.05`` sets the delay before
+each answer, in seconds.
 """
 
 from __future__ import annotations
@@ -93,18 +94,19 @@ class Upstream:
                 await asyncio.get_running_loop().sendfile(writer.transport, content)
         await writer.drain()
 
+    def read_all(self) -> None:
+        """Read everything before the first request, so that nobody pays for it."""
+        for path in self.root.rglob("*.*"):
+            if path.is_file():
+                page = path.name in {"index.json", "index.html"}
+                self.known[str(path)] = _read(path, page, path.name == "index.json")
+
     def find(self, target: str, as_json: bool) -> Answer | None:
-        """The answer for a path, read from disk the first time."""
-        page = target.startswith("/simple/")
+        """The answer for a path."""
         path = self.root / target.lstrip("/")
-        if page:
+        if target.startswith("/simple/"):
             path /= "index.json" if as_json else "index.html"
-        key = str(path)
-        if key not in self.known:
-            if ".." in target or not path.is_file():
-                return None
-            self.known[key] = _read(path, page, as_json)
-        return self.known[key]
+        return self.known.get(str(path))
 
 
 def _read(path: Path, page: bool, as_json: bool) -> Answer:
@@ -127,6 +129,7 @@ async def serve(root: Path, port: int, log: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with log.open("a") as lines:
         upstream = Upstream(root, lines)
+        upstream.read_all()
         server = await asyncio.start_server(upstream.talk, "127.0.0.1", port, backlog=1024, limit=1 << 18)
         await stop.wait()
         server.close()
