@@ -137,7 +137,7 @@ class MaterialTests(SynchronousTestCase):
         self.root = Path(directory.name)
 
     def test_page_and_files_agree(self) -> None:
-        """Size, digests and requirements on the page are those of the files, and RECORD's digests those of the members."""
+        """The page says what the files are, and RECORD what their members are."""
         material = Material(self.root)
         material.project("a-b", [material.wheel("a-b", 3_000, ["c", "d"])])
         page = self.root / "simple" / "a-b" / "index.json"
