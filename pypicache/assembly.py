@@ -169,7 +169,7 @@ class Daemon(Service):
         self.listening.privilegedStartService()
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().startService()
         assert self._house is not None
         assert self.listening is not None
         self._remembering.start()
@@ -178,7 +178,7 @@ class Daemon(Service):
         self.listening.startService()
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -74,11 +74,11 @@ class Listening(Service):
         """Listen, if nobody with more rights did so before."""
         if not self._begun:
             self.privilegedStartService()
-        super().startService()  # type: ignore[no-untyped-call]  # twisted is typed in part
+        super().startService()
 
     def stopService(self) -> Deferred[object]:
         """Accept no more connections; those that are open stay."""
-        super().stopService()  # type: ignore[no-untyped-call]  # twisted is typed in part
+        super().stopService()
         self._begun = False
         return self._stop_listening()
 

@@ -55,7 +55,7 @@ class Options(usage.Options):
     settings: Settings
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted is typed in part
+        super().__init__()
         self["listen"] = []
 
     def opt_listen(self, place: str) -> None:
@@ -73,7 +73,7 @@ class Options(usage.Options):
         :raises SystemExit: it is not understood.
         """
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]  # twisted is typed in part
+            super().parseOptions(options)
         except usage.UsageError as error:
             raise SystemExit(f"pypicache: {error}; --help lists what there is") from None
 
@@ -119,7 +119,7 @@ class Doorstep(Service):
         """Answer clients, and tell the operator where."""
         if not self._begun:
             self.privilegedStartService()
-        super().startService()  # type: ignore[no-untyped-call]  # twisted is typed in part
+        super().startService()
         self._daemon.startService()
         listening = getattr(self._daemon, "listening", None)
         for line in welcome(self._settings, listening.urls if isinstance(listening, Listening) else ()):
@@ -127,7 +127,7 @@ class Doorstep(Service):
 
     def stopService(self) -> Deferred[object]:
         """Stop in order."""
-        super().stopService()  # type: ignore[no-untyped-call]  # twisted is typed in part
+        super().stopService()
         self._begun = False
         return maybeDeferred(self._daemon.stopService)
 

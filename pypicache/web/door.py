@@ -22,7 +22,7 @@ class Door(Resource):
     isLeaf = True
 
     def __init__(self, inside: IResource, headers: Mapping[str, str], configured_url: str | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web.resource is not typed
+        super().__init__()
         self._inside = inside
         self._headers = dict(headers)
         self._configured_url = configured_url
@@ -45,7 +45,8 @@ class LoggedSite(Site):
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        options = {"timeout": 75, "reactor": clock, "parsePOSTFormSubmission": False}
+        super().__init__(resource, **options)
 
     def log(self, request: HTTPRequest) -> None:
         client = request.getClientAddress()
