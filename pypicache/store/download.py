@@ -8,6 +8,7 @@ from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -73,7 +74,7 @@ class Download:
         self.clock = clock
         self.spool = spool
         self.began = clock.seconds()
-        self.size: int | None = None  # bytes of the whole file by the upstream's head
+        self.size: int | None = None  # bytes of the whole file by the upstream's head, or else by the page
         self.modified: str | None = None  # the upstream's Last-Modified
         self.check = Check(file)
         self.ranges = True  # until the upstream shows that it has none
@@ -105,7 +106,7 @@ class Download:
     # -- receiving -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Receive the file and put it on the shelf. Never raises; readers are told by :attr:`failure`."""
+        """Receive the file and put it on the shelf. Fails only when cancelled; readers are told by :attr:`failure`."""
         try:
             self._open_spool()
             await self._receive()
@@ -120,12 +121,12 @@ class Download:
         except PypicacheError as error:
             self.log.warn("{index}: {why}", index=self.key, why=str(error))
             self.failure = error
+        except (CancelledError, GeneratorExit):
+            self.failure = Broken(f"{self.file.name}: the server is being stopped")
+            raise
         except Exception as error:
             self.log.failure("the download of {key} failed", key=self.key)
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
-        except BaseException:
-            self.failure = Broken(f"{self.file.name}: the server is being stopped")
-            raise
         finally:
             self._ended = True
             with suppress(OSError):
@@ -183,13 +184,15 @@ class Download:
             first = wanted
         elif wanted:
             self.ranges = False
-            if not self.check.decides and answer.validator != self._validator:
-                answer.abort()
-                raise Corrupt(f"{self.file.name}: it changed at the upstream during the download")
+        if wanted and not self.check.decides and (answer.validator is None or answer.validator != self._validator):
+            answer.abort()
+            raise Corrupt(f"{self.file.name}: nothing tells that it did not change at the upstream during the download")
         total = answer.total
         if self.size is not None and total is not None and total != self.size:
             answer.abort()
             raise Corrupt(f"{self.file.name}: its size changed at the upstream from {self.size} to {total} bytes")
+        if total is None and self.size is None:
+            total = self.file.size  # what the page promised is what clients were told
         self.size = total if total is not None else self.size
         self.modified = answer.header("last-modified")
         self._validator = answer.validator

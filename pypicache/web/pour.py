@@ -16,6 +16,7 @@ from pypicache.web.sending import plain_socket, send_file
 
 PIECE = 128 * 2**10  # bytes read and written at a time; what the transport hands to the kernel at once
 FOR_EVER = "max-age=365000000, immutable, public"
+ASK_AGAIN = "no-cache"
 OCTETS = b"application/octet-stream"
 
 log = Logger()
@@ -147,7 +148,8 @@ async def _write(request: Request, reader: IReader) -> None:
             request.write(piece)
             await flow.ready()
     finally:
-        request.unregisterProducer()
+        if request.channel is not None:  # otherwise the client left, and twisted.web has taken everything down already
+            request.unregisterProducer()
 
 
 class Cut(Broken):
