@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.logger import globalLogPublisher
-from twisted.logger import formatEvent
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
