@@ -33,8 +33,14 @@ class Check:
         twin.size = self.size
         return twin
 
-    def take(self, data: bytes) -> None:
-        """The next bytes."""
+    def take(self, data: bytes, most: int | None = None) -> None:
+        """The next bytes.
+
+        :param most: bytes that there may be in all.
+        :raises Corrupt: there are more; these are not taken.
+        """
+        if most is not None and self.size + len(data) > most:
+            raise Corrupt(f"{self._file.name}: expected {most} bytes, got more")
         self.size += len(data)
         self._sha256.update(data)
         if self._other is not None:

@@ -213,7 +213,7 @@ class Download:
             self._skip -= gone
             data = data[gone:]
         if self.size is not None and self.arrived + len(data) > self.size:
-            raise Corrupt(f"{self.file.name}: the upstream sent more than {self.size} bytes")
+            raise Corrupt(f"{self.file.name}: expected {self.size} bytes, got more")
         if not data:
             return
         assert self.descriptor is not None
@@ -271,13 +271,14 @@ class Download:
         check = self.check.copy() if whole else None
         left = None if end is None or whole else end - first
         if answer.status == 206 and answer.span is not None and answer.span[0] == first:
-            return Through(answer, end=left, check=check)
+            return Through(answer, end=left, check=check, length=self.size)
         self.ranges = self.ranges and not first
         if first and not self.overflowed:
             answer.abort()
             return None
-        self.size = self.size or answer.length
-        return Through(answer, skip=first, end=left, check=check)
+        if self.size is None:
+            self.size = answer.total if answer.total is not None else self.file.size
+        return Through(answer, skip=first, end=left, check=check, length=self.size)
 
 
 @implementer(IReader)

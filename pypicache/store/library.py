@@ -88,6 +88,7 @@ class Library:
             if self.shelf.holds(key):  # a download ended while we looked
                 return True
             if other.key != key and await self._in_thread(self.shelf.link, other.key, key):
+                self._evictor.size -= other.size  # a second name takes no room
                 await self._note(Held(key=key, project=project, sha256=other.sha256, size=other.size))
                 return True
         return self.shelf.holds(key)
@@ -247,7 +248,7 @@ class ComingBody:
         wanted = None if until is None else until - first
         if begins:
             return Through(answer, end=wanted)
-        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None)
+        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None, length=self.size)
 
     def learn(self) -> None:
         """Take over the size that the upstream's own head gave."""

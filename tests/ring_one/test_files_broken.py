@@ -307,7 +307,7 @@ class RefusedTests(FileCase):
         coming.send(len(CONTENT) - 10)
         coming.say(bytes(500))
         coming.end()
-        self.refused(client, WHEEL, "more than 300000")
+        self.refused(client, WHEEL, "expected 300000 bytes, got more")
 
     def test_size_of_the_page_is_wrong(self) -> None:
         """The digest is right and the size of the page is not: the head of the upstream is believed."""
