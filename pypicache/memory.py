@@ -154,8 +154,15 @@ class Memory:
                 self._begin_anew(error)
         raise AssertionError("a new database was not usable")
 
-    def _read(self, question: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        return self._in_thread(self._ask, question)
+    def _read(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> Deferred[T]:
+        def attempt() -> T:
+            try:
+                return self._ask(question)
+            except sqlite3.OperationalError as error:
+                self.log.warn("{path} cannot be asked: {why}", path=str(self._path), why=str(error))
+                return otherwise
+
+        return self._in_thread(attempt)
 
     def _write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
         def attempt() -> None:
@@ -175,10 +182,6 @@ class Memory:
                 self.log.warn("{path} does not take this in: {why}", path=str(self._path), why=str(error))
 
         return self._in_thread(attempt)
-
-    def open(self) -> Deferred[None]:
-        """Open or make the database, so that a path that cannot work is known at the start."""
-        return self._read(lambda connection: None)
 
     def close(self) -> Deferred[None]:
         """Close the database."""
@@ -212,7 +215,7 @@ class Memory:
                 serial=row[6], checked=row[7], missing=row[8],
             )  # fmt: skip
 
-        return self._read(ask)
+        return self._read(ask, None)
 
     def save_page(self, index: str, project: str, page: Page, used: float) -> Deferred[None]:
         """Remember a page instead of what was remembered before."""
@@ -252,7 +255,8 @@ class Memory:
                 "SELECT project, checked FROM pages WHERE idx = ? AND checked < ? AND used > ? AND missing IS NULL"
                 " ORDER BY checked LIMIT ?",
                 (index, checked_before, used_after, most),
-            ).fetchall()
+            ).fetchall(),
+            [],
         )
 
     def projects(self, index: str) -> Deferred[list[str]]:
@@ -265,7 +269,8 @@ class Memory:
                     " UNION SELECT project FROM files WHERE idx = ?1 ORDER BY 1",
                     (index,),
                 )
-            ]
+            ],
+            [],
         )
 
     def count_projects(self, index: str) -> Deferred[int]:
@@ -273,7 +278,8 @@ class Memory:
         return self._read(
             lambda connection: connection.execute(
                 "SELECT COUNT(*) FROM pages WHERE idx = ? AND missing IS NULL", (index,)
-            ).fetchone()[0]
+            ).fetchone()[0],
+            0,
         )
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -299,7 +305,8 @@ class Memory:
                     " HAVING (last, sha256) > (?, ?) ORDER BY last, sha256 LIMIT ?",
                     (*after, most),
                 )
-            ]
+            ],
+            [],
         )
 
     def _held(self, condition: str, values: tuple[object, ...]) -> Deferred[list[Held]]:
@@ -308,7 +315,8 @@ class Memory:
             lambda connection: [
                 Held(key=key, project=project, sha256=sha256, size=size, made=bool(made), used=used)
                 for key, project, sha256, size, made, used in connection.execute(question, values)
-            ]
+            ],
+            [],
         )
 
     def hold(self, files: Sequence[Held]) -> Deferred[None]:
@@ -325,7 +333,7 @@ class Memory:
 
     def keys(self) -> Deferred[set[str]]:
         """Every key that is remembered as held."""
-        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")})
+        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set())
 
     def amount(self) -> Deferred[tuple[int, int]]:
         """Number of files, and bytes that they take on disk; equal content counts once (hard links)."""
@@ -337,7 +345,7 @@ class Memory:
             ).fetchone()
             return files, size
 
-        return self._read(ask)
+        return self._read(ask, (0, 0))
 
     def note_used(self, pages: Sequence[tuple[float, str, str]], files: Sequence[tuple[float, str]]) -> Deferred[None]:
         """Write down when pages ``(when, index, project)`` and files ``(when, key)`` were last used."""

@@ -132,7 +132,10 @@ class Settings:
         example="/etc/ssl/certs/company.pem",
     )
     log_format: str = _setting(
-        "server", "text", one_of("text", "json"), "Log lines for people (text) or machines (json)."
+        "server",
+        "text",
+        one_of("text", "json"),
+        "Log lines of `pypicache serve`: for people (text) or machines (json).",
     )
     no_root_pypi: bool = _setting(
         "server", False, switch, f"Do not add the mirror of PyPI, {ROOT}, where the file lacks it."
@@ -284,7 +287,9 @@ def _from_environment(environ: Mapping[str, str]) -> Given:
 def _from_flags(flags: Mapping[str, object]) -> Given:
     """The settings from the command line."""
     by_flag = {flag: key for key in KEYS for flag in key.flags}
-    present = {name: value for name, value in flags.items() if value not in (None, False, [], ())}
+    present = {
+        name: value for name, value in flags.items() if not (value is None or value is False or value in ([], ()))
+    }
     given: Given = {}
     for name, value in present.items():
         if name in {"host", "port"}:

@@ -1,5 +1,188 @@
+"""A project's page of the simple API, written as JSON and HTML (PEP 503, 592, 691, 700, 714, 740, 792).
+
+What is not known is left out, never null: uv refuses a whole page for one null (contract clients 4.5).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from html import escape
+
 import orjson
-def render_json(p,url_of):
-    return orjson.dumps({"meta":{"api-version":"1.4"},"name":p.name,"files":[{"filename":f.name,"url":url_of(f),"hashes":dict(f.hashes),**({"core-metadata":f.core_metadata} if f.core_metadata else {}),**({"size":f.size} if f.size is not None else {})} for f in p.files]})
-def render_html(p,url_of):
-    return "".join(f'<a href="{url_of(f)}">{f.name}</a>' for f in p.files).encode()
+
+from pypicache.core.dist import version_key, version_of
+from pypicache.core.model import File, Project
+
+# Algorithms that every client can read in a fragment, best first; uv refuses a whole page for sha1 and sha224.
+FRAGMENTS = ("sha256", "sha512", "sha384", "blake2b", "md5")
+
+_FILE_KEYS = frozenset({"filename", "url", "hashes", "size", "upload-time", "yanked"})
+_PAGE_KEYS = frozenset({"meta", "name", "versions", "files", "project-status"})
+_ATTRIBUTE = re.compile(r"data-[a-z0-9-]+", re.ASCII)
+_OWN_ATTRIBUTES = frozenset(
+    {
+        "data-core-metadata",
+        "data-dist-info-metadata",
+        "data-requires-python",
+        "data-yanked",
+        "data-gpg-sig",
+        "data-provenance",
+        "data-size",
+        "data-upload-time",
+    }
+)
+_HOSTILE = re.compile("[&<>\"'\r\0]")
+
+
+def render_json(project: Project, url_of: Callable[[File], str]) -> bytes:
+    """The page as JSON, with a newline at its end.
+
+    It declares version 1.4 if the size of every file is known, as that version demands, and else 1.0.
+
+    :param url_of: where clients get a file; absolute or relative, without fragment.
+    """
+    sized = all(file.size is not None for file in project.files)
+    page: dict[str, object] = {
+        "meta": {**project.meta, "api-version": "1.4" if sized else "1.0"},
+        "name": project.name,
+        "versions": versions_of(project),
+        "files": [_json_file(file, url_of(file)) for file in project.files],
+    }
+    if project.status is not None:
+        page["project-status"] = project.status
+    page.update((key, value) for key, value in project.extra.items() if key not in _PAGE_KEYS)
+    try:
+        return orjson.dumps(page, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        # Half a character (a lone surrogate) or a number of more than 64 bits must not make a project disappear.
+        return (json.dumps(page, default=_plain, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def render_html(project: Project, url_of: Callable[[File], str]) -> bytes:
+    """The page as HTML 5 (PEP 503); its version is 1.4 for ever (PEP 833).
+
+    :param url_of: where clients get a file; absolute or relative, without fragment.
+    """
+    title = f"Links for {escaped(project.name)}"
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="pypi:repository-version" content="1.4">',
+        *_status_metas(project.status),
+        f"<title>{title}</title>",
+        "</head>",
+        "<body>",
+        f"<h1>{title}</h1>",
+        *[_anchor(file, url_of(file)) for file in project.files],
+        "</body>",
+        "</html>",
+        "",
+    ]
+    return "\n".join(lines).encode("utf-8", "replace")
+
+
+def versions_of(project: Project) -> list[str]:
+    """The versions as the upstream listed them, each once, and after them those of files that it forgot (PEP 700)."""
+    found = list(dict.fromkeys(project.versions or ()))
+    texts = set(found)
+    keys = {version_key(version) for version in found}
+    for file in project.files:
+        version = version_of(file.name, project.name)
+        if version is None or version in texts:
+            continue
+        texts.add(version)
+        key = version_key(version)
+        if key not in keys:
+            keys.add(key)
+            found.append(version)
+    return found
+
+
+def escaped(text: str) -> str:
+    """A text as it may stand between tags and between quotes, so that a browser reads the same text again."""
+    if not _HOSTILE.search(text):
+        return text
+    # A bare carriage return would be read as a newline, and a null character cannot be written at all.
+    return escape(text, quote=True).replace("\r", "&#13;").replace("\0", "\ufffd")
+
+
+def _json_file(file: File, url: str) -> dict[str, object]:
+    entry: dict[str, object] = {"filename": file.name, "url": url, "hashes": file.hashes or {}}
+    if file.requires_python is not None:
+        entry["requires-python"] = file.requires_python
+    if file.core_metadata is not None:
+        # Three spellings, because pip, poetry, pdm and uv look for different ones (contract clients 1.2).
+        entry["core-metadata"] = file.core_metadata
+        entry["dist-info-metadata"] = file.core_metadata
+        entry["data-dist-info-metadata"] = file.core_metadata
+    if file.yanked is not None:
+        entry["yanked"] = file.yanked
+    if file.size is not None:
+        entry["size"] = file.size
+    if file.upload_time is not None:
+        entry["upload-time"] = file.upload_time
+    for key, value in file.extra.items():
+        if key not in entry and key not in _FILE_KEYS:
+            entry[key] = value
+    return entry
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _status_metas(status: Mapping[str, object] | None) -> list[str]:
+    if status is None or not isinstance(status.get("status"), str):
+        return []
+    metas = [f'<meta name="pypi:project-status" content="{escaped(str(status["status"]))}">']
+    if isinstance(status.get("reason"), str) and status["reason"]:
+        metas.append(f'<meta name="pypi:project-status-reason" content="{escaped(str(status["reason"]))}">')
+    return metas
+
+
+def _anchor(file: File, url: str) -> str:
+    tag = [f'<a href="{escaped(url)}{_fragment(file.hashes)}"']
+    metadata = file.core_metadata
+    if metadata:
+        # A client takes any value for a yes, so a no is said by leaving it out.
+        value = "true" if isinstance(metadata, bool) else _pair(metadata) or "true"
+        tag.append(f'data-core-metadata="{value}" data-dist-info-metadata="{value}"')
+    if file.requires_python is not None:
+        tag.append(f'data-requires-python="{escaped(file.requires_python)}"')
+    if file.yanked:
+        tag.append(f'data-yanked="{escaped(file.yanked) if isinstance(file.yanked, str) else ""}"')
+    if file.size is not None:
+        tag.append(f'data-size="{file.size}"')
+    if file.upload_time is not None:
+        tag.append(f'data-upload-time="{escaped(file.upload_time)}"')
+    if file.extra:
+        if isinstance(file.extra.get("gpg-sig"), bool):
+            tag.append(f'data-gpg-sig="{"true" if file.extra["gpg-sig"] else "false"}"')
+        if isinstance(file.extra.get("provenance"), str):
+            tag.append(f'data-provenance="{escaped(str(file.extra["provenance"]))}"')
+    tag.extend(
+        f'{key}="{escaped(value)}"'
+        for key, value in file.attributes.items()
+        if key not in _OWN_ATTRIBUTES and _ATTRIBUTE.fullmatch(key)
+    )
+    return f"{' '.join(tag)}>{escaped(file.name)}</a><br>"
+
+
+def _fragment(hashes: Mapping[str, str]) -> str:
+    pair = _pair(hashes)
+    return f"#{pair}" if pair else ""
+
+
+def _pair(hashes: Mapping[str, str]) -> str:
+    """Algorithm and digest of the one hash that is shown; empty if there is none that every client can read."""
+    for algorithm in FRAGMENTS:
+        digest = hashes.get(algorithm)
+        if digest is not None:
+            return f"{algorithm}={escaped(digest)}"
+    return ""

@@ -299,15 +299,13 @@ class Follower:
     async def read(self, limit: int) -> bytes:
         download = self._download
         while self._alone is None:
-            end = self._end if self._end is not None else (download.size if download.complete else None)
-            if end is not None and self._at >= end:
-                return b""
-            if self._at < download.visible and download.descriptor is not None:
-                most = min(limit, download.visible - self._at, *(() if end is None else (end - self._at,)))
-                piece = os.pread(download.descriptor, most, self._at)
+            part = self.spooled()
+            if part is not None:
+                descriptor, at, count = part
+                piece = os.pread(descriptor, min(limit, count), at)
                 self._at += len(piece)
                 return piece
-            if download.complete:
+            if download.complete or (self._end is not None and self._at >= self._end):
                 return b""
             if download.failure is not None:
                 raise download.failure
@@ -316,6 +314,16 @@ class Follower:
             else:
                 await download.changed.wait()
         return await self._alone.read(limit)
+
+    def spooled(self) -> tuple[int, int, int] | None:
+        download = self._download
+        until = download.visible if self._end is None else min(download.visible, self._end)
+        if self._alone is not None or download.descriptor is None or self._at >= until:
+            return None
+        return download.descriptor, self._at, until - self._at
+
+    def advance(self, count: int) -> None:
+        self._at += count
 
     def close(self) -> None:
         if not self._closed:

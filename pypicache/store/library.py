@@ -274,6 +274,13 @@ class _Coming:
         self._body.learn()
         return piece
 
+    def spooled(self) -> tuple[int, int, int] | None:
+        return None if self._reader is None else self._reader.spooled()
+
+    def advance(self, count: int) -> None:
+        assert self._reader is not None
+        self._reader.advance(count)
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
@@ -289,6 +296,12 @@ class _Closing:
 
     async def read(self, limit: int) -> bytes:
         return await self._reader.read(limit)
+
+    def spooled(self) -> tuple[int, int, int] | None:
+        return self._reader.spooled()
+
+    def advance(self, count: int) -> None:
+        self._reader.advance(count)
 
     def close(self) -> None:
         self._reader.close()

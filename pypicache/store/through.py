@@ -102,6 +102,12 @@ class Through:
                 continue
             await self._change.wait()
 
+    def spooled(self) -> tuple[int, int, int] | None:
+        return None
+
+    def advance(self, count: int) -> None:
+        raise AssertionError("nothing of this is in a file")
+
     def _give(self, most: int) -> bytes:
         piece = self._pieces.popleft()
         if len(piece) > most:
