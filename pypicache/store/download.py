@@ -89,7 +89,7 @@ class Download:
         self._room = room
         self._keep = keep
         self._full = full
-        self._ended = False
+        self.ended = False  # nothing more happens to it
         self._told = 0  # bytes that had arrived when the readers were last woken
         self._later: IDelayedCall | None = None
 
@@ -128,7 +128,7 @@ class Download:
             self.log.failure("the download of {key} failed", key=self.key)
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
         finally:
-            self._ended = True
+            self.ended = True
             with suppress(OSError):
                 self.spool.unlink(missing_ok=True)
             self._close_when_alone()
@@ -257,7 +257,7 @@ class Download:
         self._close_when_alone()
 
     def _close_when_alone(self) -> None:
-        if self._ended and not self.readers and self.descriptor is not None:
+        if self.ended and not self.readers and self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 

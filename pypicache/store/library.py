@@ -122,6 +122,23 @@ class Library:
         self._tasks.start(self._run(download), f"the download of {key}")
         return download
 
+    async def obtain(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> bool:
+        """Bring a file onto the shelf; ``False`` if it cannot be stored.
+
+        :raises PypicacheError: it cannot be had.
+        """
+        if self.shelf.holds(key) or await self.borrow(key, project, file):
+            return True
+        download = await self.download(key, project, file, login)
+        try:
+            while not download.ended:
+                await download.changed.wait()
+        finally:
+            download.leave()
+        if download.failure is not None:
+            raise download.failure
+        return self.shelf.holds(key)
+
     async def _run(self, download: Download) -> None:
         try:
             await download.run()
