@@ -321,6 +321,8 @@ class RefusedTests(FileCase):
         """The strongest digest of the page decides, whichever it is."""
         for number, algorithm in enumerate(("sha512", "sha384", "sha1", "md5", "blake2b")):
             right = hashlib.new(algorithm, CONTENT, usedforsecurity=False).hexdigest()
+            if algorithm == "blake2b":  # of 256 bits, as indexes give it
+                right = hashlib.blake2b(CONTENT, digest_size=32).hexdigest()
             url = self.demo(CONTENT, name=f"demo-1.{number}-py3-none-any.whl", hashes={algorithm: right})
             client = self.begin(url)
             coming = self.incoming
