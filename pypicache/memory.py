@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,19 @@ CREATE INDEX files_project ON files (idx, project);
 CREATE INDEX files_used ON files (used);
 CREATE INDEX files_sha256 ON files (sha256);
 """
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
+        " WHERE tables.type = 'table' ORDER BY tables.name, columns.cid"
+    ).fetchall()
+
+
+def _expected_columns() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(TABLES)
+        return _columns(connection)
 
 
 @frozen(kw_only=True)
@@ -117,12 +131,13 @@ class Memory:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if version == 0 and not _columns(connection):
                 connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             elif version != SCHEMA:
                 raise sqlite3.DatabaseError(f"schema {version} is not schema {SCHEMA}")
-            for table in ("pages", "files"):
-                connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 -- names from the line above
+            elif _columns(connection) != _expected_columns():
+                raise sqlite3.DatabaseError("its tables are not ours")
+            connection.execute("SELECT (SELECT MAX(checked) FROM pages), (SELECT MAX(used) FROM files)").fetchone()
         except BaseException:
             connection.close()
             raise

@@ -89,7 +89,7 @@ class Download:
         self._room = room
         self._keep = keep
         self._full = full
-        self._ended = False
+        self.ended = False  # nothing more happens to it
         self._told = 0  # bytes that had arrived when the readers were last woken
         self._later: IDelayedCall | None = None
 
@@ -128,7 +128,7 @@ class Download:
             self.log.failure("the download of {key} failed", key=self.key)
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
         finally:
-            self._ended = True
+            self.ended = True
             with suppress(OSError):
                 self.spool.unlink(missing_ok=True)
             self._close_when_alone()
@@ -213,7 +213,7 @@ class Download:
             self._skip -= gone
             data = data[gone:]
         if self.size is not None and self.arrived + len(data) > self.size:
-            raise Corrupt(f"{self.file.name}: the upstream sent more than {self.size} bytes")
+            raise Corrupt(f"{self.file.name}: expected {self.size} bytes, got more")
         if not data:
             return
         assert self.descriptor is not None
@@ -257,7 +257,7 @@ class Download:
         self._close_when_alone()
 
     def _close_when_alone(self) -> None:
-        if self._ended and not self.readers and self.descriptor is not None:
+        if self.ended and not self.readers and self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
@@ -271,13 +271,14 @@ class Download:
         check = self.check.copy() if whole else None
         left = None if end is None or whole else end - first
         if answer.status == 206 and answer.span is not None and answer.span[0] == first:
-            return Through(answer, end=left, check=check)
+            return Through(answer, end=left, check=check, length=self.size)
         self.ranges = self.ranges and not first
         if first and not self.overflowed:
             answer.abort()
             return None
-        self.size = self.size or answer.length
-        return Through(answer, skip=first, end=left, check=check)
+        if self.size is None:
+            self.size = answer.total if answer.total is not None else self.file.size
+        return Through(answer, skip=first, end=left, check=check, length=self.size)
 
 
 @implementer(IReader)

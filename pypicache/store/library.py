@@ -88,6 +88,7 @@ class Library:
             if self.shelf.holds(key):  # a download ended while we looked
                 return True
             if other.key != key and await self._in_thread(self.shelf.link, other.key, key):
+                self._evictor.size -= other.size  # a second name takes no room
                 await self._note(Held(key=key, project=project, sha256=other.sha256, size=other.size))
                 return True
         return self.shelf.holds(key)
@@ -120,6 +121,23 @@ class Library:
         self.downloads[key] = download
         self._tasks.start(self._run(download), f"the download of {key}")
         return download
+
+    async def obtain(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> bool:
+        """Bring a file onto the shelf; ``False`` if it cannot be stored.
+
+        :raises PypicacheError: it cannot be had.
+        """
+        if self.shelf.holds(key) or await self.borrow(key, project, file):
+            return True
+        download = await self.download(key, project, file, login)
+        try:
+            while not download.ended:
+                await download.changed.wait()
+        finally:
+            download.leave()
+        if download.failure is not None:
+            raise download.failure
+        return self.shelf.holds(key)
 
     async def _run(self, download: Download) -> None:
         try:
@@ -247,7 +265,7 @@ class ComingBody:
         wanted = None if until is None else until - first
         if begins:
             return Through(answer, end=wanted)
-        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None)
+        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None, length=self.size)
 
     def learn(self) -> None:
         """Take over the size that the upstream's own head gave."""

@@ -168,12 +168,17 @@ class NetworkAgent:
 
     def __init__(self, network: Network, site: Site) -> None:
         self._network = network
+        self._site = site
         self._agent = Agent.usingEndpointFactory(network.clock, _Places(network, site))
 
     def request(self, method: bytes, uri: bytes, headers: Headers | None = None, body: Any = None) -> Deferred[Any]:
         """Send one request (``IAgent``)."""
         answer: Deferred[Any] = self._agent.request(method, uri, headers, body)
         return answer
+
+    def connect(self, client: Protocol) -> None:
+        """Join a protocol of the test's own with the site."""
+        self._network.connect(client, self._site.buildProtocol(IPv4Address("TCP", "192.0.2.3", 4321)))
 
     def flush(self) -> None:
         """Let everything that is on its way arrive."""
