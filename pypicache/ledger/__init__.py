@@ -1,0 +1,1 @@
+"""The truth: what users did, journaled in a database (SQLite or PostgreSQL)."""
