@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.web.iweb import IAgent
+from twisted.web.resource import Resource
 
 from pypicache import __version__
 from pypicache.core.errors import BadInput
@@ -147,6 +148,7 @@ class Daemon(Service):
     def __init__(self, settings: Settings, reactor: Reactor) -> None:
         self._settings = settings
         self._reactor = reactor
+        self._site = LoggedSite(Resource(), reactor)
         self._remembering = ThreadPool(1, 1, "memory")
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
@@ -154,6 +156,16 @@ class Daemon(Service):
         self.listening: Listening | None = None
 
     def privilegedStartService(self) -> None:
+        """Listen; everything else is made with the rights that the daemon keeps."""
+        self.listening = Listening(self._settings.listen, self._site, self._reactor)
+        self.listening.privilegedStartService()
+
+    def startService(self) -> None:
+        """Make the state directory and the parts, and answer.
+
+        :raises BadInput: the state directory cannot be used.
+        """
+        super().startService()
         settings = self._settings
         uuid = _prepare(settings)
         self._agent = make_agent(
@@ -168,16 +180,11 @@ class Daemon(Service):
         except OSError as error:
             raise _stop(settings, error) from error
         self._house = house
-        self.listening = Listening(settings.listen, LoggedSite(house.door, self._reactor), self._reactor)
-        self.listening.privilegedStartService()
-
-    def startService(self) -> None:
-        super().startService()
-        assert self._house is not None
-        assert self.listening is not None
+        self._site.resource = house.door
         self._remembering.start()
         self._working.start()
-        self._house.upkeep.start()
+        house.upkeep.start()
+        assert self.listening is not None
         self.listening.startService()
 
     def stopService(self) -> Deferred[None]:

@@ -120,7 +120,10 @@ class Doorstep(Service):
         if not self._begun:
             self.privilegedStartService()
         super().startService()
-        self._daemon.startService()
+        try:
+            self._daemon.startService()
+        except BadInput as error:
+            raise CannotStart(f"pypicache: {error}") from None
         listening = getattr(self._daemon, "listening", None)
         for line in welcome(self._settings, listening.urls if isinstance(listening, Listening) else ()):
             self._announce(line)

@@ -27,7 +27,9 @@ class Check:
         )
         self._sha256 = hashlib.sha256()
         self._other = (
-            None if self._algorithm in {None, "sha256"} else _new(str(self._algorithm), file.hashes[str(self._algorithm)])
+            None
+            if self._algorithm in {None, "sha256"}
+            else _new(str(self._algorithm), file.hashes[str(self._algorithm)])
         )
         self.size = 0  # bytes so far
 
