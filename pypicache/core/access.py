@@ -7,9 +7,29 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from pypicache.core.errors import BadInput
+
 ANONYMOUS = ":ANONYMOUS:"
 AUTHENTICATED = ":AUTHENTICATED:"
 ROOT = "root"
+
+
+def listing(key: str, value: object) -> list[str]:
+    """Read a list as the devpi client writes it: a JSON list, or a text with commas. Blank items are dropped.
+
+    :raises BadInput: it is neither.
+    """
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise BadInput(f"{key} = {value!r}: expected a list of texts")
+    return [item.strip() for item in value if item.strip()]
+
+
+def access_list(key: str, value: object) -> list[str]:
+    """Read an access list; the two special principals are written in capitals."""
+    special = {ANONYMOUS, AUTHENTICATED}
+    return [item.upper() if item.upper() in special else item for item in listing(key, value)]
 
 
 class Verb(StrEnum):

@@ -19,6 +19,29 @@ class Gone(NotFound):
     """It existed and was deleted."""
 
 
+class Denied(PypicacheError):
+    """Whoever asks is known, or need not be, and may not do this."""
+
+
+class NeedsLogin(PypicacheError):
+    """Nobody has logged in, or not properly, and somebody would have to.
+
+    :ivar challenge: whether the client is told how, so that installers ask for credentials.
+    """
+
+    def __init__(self, sentence: str, challenge: bool = True) -> None:
+        super().__init__(sentence)
+        self.challenge = challenge
+
+
+class Conflict(PypicacheError):
+    """What is there already stands against it."""
+
+
+class TooLarge(PypicacheError):
+    """More bytes than are taken."""
+
+
 class Elsewhere(PypicacheError):
     """The bytes are to be had from another address.
 

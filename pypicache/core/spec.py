@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
+from pypicache.core.access import ANONYMOUS, IndexAccess, access_list
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name
 
@@ -136,6 +137,8 @@ MIRROR_KEYS = frozenset(
         "mirror_use_external_urls",
         "mirror_ignore_serial_header",
         "mirror_provides_core_metadata",
+        "acl_read",
+        "conceal",
     }
 )
 IGNORED_ON_MIRRORS = frozenset({"bases", "acl_upload", "mirror_whitelist", "pypi_whitelist", "projects"})
@@ -157,6 +160,13 @@ class MirrorSpec:
     use_external_urls: bool | None = None
     ignore_serial_header: bool | None = None
     provides_core_metadata: bool | None = None
+    read: tuple[str, ...] | None = None  # "acl_read"; None: everybody
+    conceal: bool = False
+
+    @property
+    def access(self) -> IndexAccess:
+        """The access lists; nobody may upload."""
+        return IndexAccess(name=self.name, read=(ANONYMOUS,) if self.read is None else self.read)
 
     @classmethod
     def from_options(cls, name: str, options: Mapping[str, object]) -> MirrorSpec:
@@ -195,7 +205,13 @@ class MirrorSpec:
             use_external_urls=flag("mirror_use_external_urls"),
             ignore_serial_header=flag("mirror_ignore_serial_header"),
             provides_core_metadata=flag("mirror_provides_core_metadata"),
+            read=tuple(access_list("acl_read", given["acl_read"])) if "acl_read" in given else None,
+            conceal=boolean("conceal", given.get("conceal", False)),
         )
+
+    def stored(self) -> dict[str, object]:
+        """The options as they are recorded, with the credentials."""
+        return self.options() | ({} if self.url is None else {"mirror_url": self.url.full()})
 
     def options(self) -> dict[str, object]:
         """The options as a client's JSON shows them: unset ones are absent, credentials are masked."""
@@ -212,5 +228,7 @@ class MirrorSpec:
             "mirror_use_external_urls": self.use_external_urls,
             "mirror_ignore_serial_header": self.ignore_serial_header,
             "mirror_provides_core_metadata": self.provides_core_metadata,
+            "acl_read": None if self.read is None else list(self.read),
+            "conceal": self.conceal or None,
         }
         return {key: value for key, value in shown.items() if value is not None}

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from pypicache.core.access import ANONYMOUS, AUTHENTICATED, IndexAccess
+from pypicache.core.access import ANONYMOUS, IndexAccess, access_list, listing
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name, project_name
 from pypicache.core.spec import boolean
@@ -27,24 +27,6 @@ STAGE_KEYS = frozenset({
     "uploadtrigger_jenkins",
 })  # fmt: skip
 IGNORED_ON_STAGES = frozenset({"projects", "pypi_whitelist"})
-
-
-def listing(key: str, value: object) -> list[str]:
-    """Read a list as the devpi client writes it: a JSON list, or a text with commas. Blank items are dropped.
-
-    :raises BadInput: it is neither.
-    """
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{key} = {value!r}: expected a list of texts")
-    return [item.strip() for item in value if item.strip()]
-
-
-def access_list(key: str, value: object) -> list[str]:
-    """Read an access list; the two special principals are written in capitals."""
-    special = {ANONYMOUS, AUTHENTICATED}
-    return [item.upper() if item.upper() in special else item for item in listing(key, value)]
 
 
 def bases(key: str, value: object) -> list[str]:

@@ -2,41 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pypicache.core.errors import NotFound
+from pypicache.core.spec import MirrorSpec
+from pypicache.core.stage import StageSpec
+from pypicache.index.layered import Layered, resolution_order
 from pypicache.index.mirror import Mirror
+from pypicache.index.stage import Stage
+from pypicache.ledger.ledger import Recorded
+from pypicache.ledger.state import State
+
+Index = Mirror | Layered
 
 
 class Catalog:
-    """The indexes by their full names."""
+    """The indexes by their full names, made when they are first asked for, and anew when their options change."""
 
-    def __init__(self, mirrors: Iterable[Mirror]) -> None:
-        self._indexes = {mirror.name: mirror for mirror in mirrors}
+    def __init__(
+        self, state: State, make_mirror: Callable[[MirrorSpec], Mirror], make_stage: Callable[[StageSpec], Stage]
+    ) -> None:
+        self._state = state
+        self._make_mirror = make_mirror
+        self._make_stage = make_stage
+        self._made: dict[str, Mirror | Layered] = {}
 
-    def find(self, user: str, index: str) -> Mirror:
+    def find(self, user: str, index: str) -> Index:
         """An index.
 
         :raises NotFound: there is none of this name.
         """
-        try:
-            return self._indexes[f"{user}/{index}"]
-        except KeyError:
-            raise NotFound(f"there is no index {user}/{index}") from None
-
-    def of(self, user: str) -> dict[str, Mirror]:
-        """A user's indexes by their short names.
-
-        :raises NotFound: there is no such user.
-        """
-        found = {name.partition("/")[2]: index for name, index in self._indexes.items() if name.startswith(user + "/")}
-        if not found:
-            raise NotFound(f"there is no user {user}")
+        found = self.get(f"{user}/{index}")
+        if found is None:
+            raise NotFound(f"The stage {user}/{index} could not be found.")
         return found
 
-    def users(self) -> list[str]:
-        """Everybody who has an index, sorted."""
-        return sorted({name.partition("/")[0] for name in self._indexes})
+    def get(self, name: str) -> Index | None:
+        """An index, if there is one of this full name."""
+        spec = self._state.specs.get(name)
+        made = self._made.get(name)
+        if spec is None:
+            self._drop(name)
+            return None
+        if made is None or made.spec is not spec:
+            self._drop(name)
+            made = self._made[name] = self._make(spec)
+        return made
 
-    def __iter__(self) -> Iterator[Mirror]:
-        return iter(self._indexes.values())
+    def _make(self, spec: MirrorSpec | StageSpec) -> Index:
+        if isinstance(spec, MirrorSpec):
+            return self._make_mirror(spec)
+        return Layered(self._make_stage(spec), lambda: self.order(spec.name))
+
+    def _drop(self, name: str) -> None:
+        made = self._made.pop(name, None)
+        if isinstance(made, Mirror):
+            made.close()
+
+    def order(self, name: str) -> Sequence[Stage | Mirror]:
+        """The indexes that an index is made of, in the order in which they are asked: stages, then mirrors."""
+
+        def bases_of(other: str) -> Sequence[str] | None:
+            spec = self._state.specs.get(other)
+            return None if spec is None else spec.bases if isinstance(spec, StageSpec) else ()
+
+        found = [index for other in resolution_order(name, bases_of) if (index := self.get(other)) is not None]
+        stages: list[Stage | Mirror] = [index.own for index in found if isinstance(index, Layered)]
+        return stages + [index for index in found if isinstance(index, Mirror)]
+
+    def follow(self, recorded: Recorded) -> None:
+        """Let stages forget what changed."""
+        for made in self._made.values():
+            if isinstance(made, Layered):
+                made.own.forget(recorded)
+
+    def mirrors(self) -> list[Mirror]:
+        """All mirrors there are."""
+        return [index for name in list(self._state.specs) if isinstance(index := self.get(name), Mirror)]
+
+    def __iter__(self) -> Iterator[Index]:
+        return iter([index for name in list(self._state.specs) if (index := self.get(name)) is not None])

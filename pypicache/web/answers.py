@@ -8,7 +8,19 @@ import orjson
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from pypicache.core.errors import BadInput, Broken, Elsewhere, Gone, NotFound, PypicacheError, UpstreamDown
+from pypicache.core.errors import (
+    BadInput,
+    Broken,
+    Conflict,
+    Denied,
+    Elsewhere,
+    Gone,
+    NeedsLogin,
+    NotFound,
+    PypicacheError,
+    TooLarge,
+    UpstreamDown,
+)
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import wants_json
 
@@ -23,6 +35,10 @@ STATUS: dict[type[Exception], int] = {
     Gone: 410,
     NotFound: 404,
     BadInput: 400,
+    NeedsLogin: 401,
+    Denied: 403,
+    Conflict: 409,
+    TooLarge: 413,
     UpstreamDown: 503,
     Broken: 502,
     NotAcceptable: 406,
@@ -62,9 +78,14 @@ def json_answer(request: Request, content: Mapping[str, object], code: int = 200
     answer(request, body, b"application/json", code=code, headers={"cache-control": "no-cache"})
 
 
-def envelope(request: Request, kind: str, result: object) -> None:
+def envelope(request: Request, kind: str, result: object, *, code: int = 200, message: str = "") -> None:
     """Write a result as the devpi client reads it (contract devpi 1.3)."""
-    json_answer(request, {"result": result, "type": kind})
+    json_answer(request, {"result": result, "type": kind, **({"message": message} if message else {})}, code)
+
+
+def message_answer(request: Request, message: str, code: int = 200) -> None:
+    """Write a sentence as the devpi client reads it."""
+    json_answer(request, {"message": message}, code)
 
 
 def status_of(error: Exception) -> int:
@@ -86,6 +107,8 @@ def problem(request: Request, error: Exception) -> bytes:
         headers["retry-after"] = str(error.retry_after)
     elif isinstance(error, Elsewhere):
         headers["location"] = error.url
+    elif isinstance(error, NeedsLogin) and error.challenge:
+        headers["www-authenticate"] = 'Basic realm="pypicache"'
     elif isinstance(error, Unsatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
     elif isinstance(error, HTTPException):
@@ -100,10 +123,16 @@ def problem(request: Request, error: Exception) -> bytes:
         headers["content-type"] = "text/plain; charset=utf-8"
         body = sentence.encode() + b"\n"
     headers["content-length"] = str(len(body))
-    request.setResponseCode(code)
+    request.setResponseCode(code, reason(sentence))
     for name, value in headers.items():
         request.setHeader(name, value)
     return body
+
+
+def reason(sentence: str) -> bytes:
+    """A sentence as the reason phrase, which is all that twine and ``devpi upload`` show (contract devpi 1.4)."""
+    line = "".join(character if character.isprintable() else " " for character in sentence)
+    return line.encode("latin-1", "replace")[:400]
 
 
 def _sentence(error: Exception, code: int) -> str:

@@ -101,9 +101,7 @@ class ReadyPages:
 
 
 def _render(prefix: str, index: str, project: Project, format_: Format) -> bytes:
-    start = f"{prefix}/{quote(index, safe='/@')}/"
-
     def url_of(file: File) -> str:
-        return start + quote(file.path, safe="/+")
+        return f"{prefix}/{quote(file.index or index, safe='/@')}/{quote(file.path, safe='/+')}"
 
     return render_json(project, url_of) if format_ is Format.JSON else render_html(project, url_of)

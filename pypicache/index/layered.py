@@ -1,0 +1,145 @@
+"""A stage index with its bases: private files over mirrored ones (contract devpi 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from attrs import evolve, frozen
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pypicache.core.errors import NotFound, UpstreamDown
+from pypicache.core.model import File, Project, ProjectName
+from pypicache.core.stage import StageSpec
+from pypicache.index.mirror import Mirror
+from pypicache.index.stage import Stage
+from pypicache.interfaces import IBody, IIndex
+
+MOST_MERGED = 2_000  # projects whose merged listing is remembered
+
+
+@frozen(kw_only=True)
+class Part:
+    """What one index of the resolution order has of a project."""
+
+    index: Stage | Mirror
+    project: Project
+
+
+@implementer(IIndex)
+class Layered:
+    """A stage index as clients see it.
+
+    The stages come first, in the order in which a walk breadth first through the bases meets them; all mirrors come last.
+    A file name belongs to the first index that has it. A private project hides the mirrored one of the same name, and its
+    name is not asked for upstream, unless a whitelist admits it.
+    """
+
+    log = Logger()
+
+    def __init__(self, own: Stage, order: Callable[[], Sequence[Stage | Mirror]]) -> None:
+        self.own = own
+        self.spec: StageSpec = own.spec
+        self.name = own.name
+        self._order = order
+        self._merged: dict[ProjectName, tuple[str, Project]] = {}
+
+    async def project(self, name: ProjectName, refresh: bool = False) -> Project:
+        parts, trouble = await self.parts(name, refresh)
+        if not parts:
+            if trouble is not None:
+                raise trouble  # "not found" would be said of something that nobody could ask for
+            raise NotFound(f"{self.name} has no project {name}")
+        revision = sha256(" ".join(f"{part.index.name}={part.project.revision}" for part in parts).encode()).hexdigest()
+        remembered = self._merged.get(name)
+        if remembered is None or remembered[0] != revision:
+            if len(self._merged) >= MOST_MERGED:
+                self._merged.clear()
+            remembered = self._merged[name] = (revision, merged(name, revision[:20], parts))
+        stale = trouble is not None or any(part.project.stale for part in parts)
+        return evolve(remembered[1], stale=True) if stale else remembered[1]
+
+    async def parts(self, name: ProjectName, refresh: bool = False) -> tuple[list[Part], UpstreamDown | None]:
+        """What each index of the resolution order has of a project, and what kept one of them from answering."""
+        parts: list[Part] = []
+        trouble: UpstreamDown | None = None
+        order = self._order()
+        stages = [index for index in order if isinstance(index, Stage)]
+        private = False
+        admitted = admits(self.spec, [stage.spec for stage in stages])
+        for stage, listed in zip(stages, admitted(name), strict=True):
+            try:
+                parts.append(Part(index=stage, project=await stage.project(name)))
+                private = private or not listed
+            except NotFound:
+                continue
+        if private and not any(admitted(name)):
+            return parts, None
+        for mirror in order:
+            if isinstance(mirror, Mirror):
+                try:
+                    parts.append(Part(index=mirror, project=await mirror.project(name, refresh)))
+                except NotFound:
+                    continue
+                except UpstreamDown as error:
+                    self.log.warn("{index}: {base}: {why}", index=self.name, base=mirror.name, why=str(error))
+                    trouble = error
+        return parts, trouble
+
+    async def open(self, name: ProjectName, path: str) -> IBody:
+        return await self.own.open(name, path)
+
+
+def admits(spec: StageSpec, stages: Sequence[StageSpec]) -> Callable[[str], list[bool]]:
+    """Whether a project is whitelisted when the walk through the stages has come to each of them (contract devpi 17.2).
+
+    Once it is, it stays so; an index whose whitelist admits the project does not hide the mirrors.
+    """
+    union = spec.options.get("mirror_whitelist_inheritance", "union") == "union"
+
+    def walk(name: str) -> list[bool]:
+        allowed: set[str] | None = None
+        listed = False
+        result = []
+        for stage in stages:
+            own = set(stage.options["mirror_whitelist"])
+            if allowed is None:
+                allowed = own
+            else:
+                allowed = allowed | own if union else allowed & own
+            listed = listed or "*" in allowed or name in allowed
+            result.append(listed)
+        return result
+
+    return walk
+
+
+def merged(name: ProjectName, revision: str, parts: Sequence[Part]) -> Project:
+    """One listing made of several; the first index that has a file name wins."""
+    files: dict[str, File] = {}
+    versions: dict[str, None] = {}
+    for part in parts:
+        for file in part.project.files:
+            files.setdefault(file.name, evolve(file, index=part.index.name))
+        versions |= dict.fromkeys(part.project.versions or ())
+    return Project(name=name, revision=f"l{revision}", files=tuple(files.values()), versions=tuple(versions) or None)
+
+
+def resolution_order(
+    name: str, bases_of: Callable[[str], Sequence[str] | None]
+) -> list[str]:
+    """The names of an index and all its bases, breadth first, each once; what does not exist is left out.
+
+    :param bases_of: the bases of an index; ``None`` if it does not exist.
+    """
+    order: list[str] = []
+    waiting = [name]
+    while waiting:
+        current = waiting.pop(0)
+        below = bases_of(current)
+        if current in order or below is None:
+            continue
+        order.append(current)
+        waiting.extend(below)
+    return order

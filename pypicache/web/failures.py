@@ -1,0 +1,37 @@
+"""What a request that fails is answered, in every Klein application alike."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+from pypicache.core.errors import PypicacheError
+from pypicache.web.answers import problem
+from pypicache.web.pour import Cut
+
+log = Logger()
+
+
+def failed(_app: object, request: Request, failure: Failure) -> Deferred[None] | bytes:
+    """Answer with what went wrong; where an answer was begun, cut it off."""
+    error = failure.value
+    if not isinstance(error, Exception) or isinstance(error, CancelledError):
+        failure.raiseException()  # the client left, or the process ends
+    if not isinstance(error, (PypicacheError, HTTPException)):
+        log.failure("{path} failed", failure, path=request.path.decode("ascii", "replace"))
+    if isinstance(error, Cut) or request.startedWriting:
+        return _cut(request)
+    return problem(request, error)
+
+
+def _cut(request: Request) -> Deferred[None]:
+    # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
+    over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
+    if request.chunked or request.responseHeaders.hasHeader("content-length"):
+        request.loseConnection()
+    else:  # for HTTP/1.0 the closed connection alone is the end of the body: only a reset tells that it is none
+        request.transport.abortConnection()  # type: ignore[union-attr]  # every transport of ours has it
+    return over
