@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from errno import EWOULDBLOCK
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -28,7 +31,7 @@ from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.tasks import InThread, Tasks
-from pypicache.upstream.agents import make_agent
+from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
@@ -42,7 +45,7 @@ USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)
 WORKERS = 4  # threads for parsing, compressing and syncing
 
 
-class Reactor(IReactorTime, IReactorFromThreads):
+class Reactor(IReactorTime, IReactorFromThreads, IReactorCore):
     """What the daemon needs of a reactor, besides connecting and listening."""
 
 
@@ -147,18 +150,19 @@ class Daemon(Service):
         self._remembering = ThreadPool(1, 1, "memory")
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
+        self._agent: UpstreamAgent | None = None
         self.listening: Listening | None = None
 
     def privilegedStartService(self) -> None:
         settings = self._settings
         uuid = _prepare(settings)
-        agent = make_agent(
+        self._agent = make_agent(
             self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
             connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
         )  # fmt: skip
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
-        house = build(settings, agent, self._reactor, remember, in_thread, uuid)
+        house = build(settings, self._agent, self._reactor, remember, in_thread, uuid)
         try:
             house.shelf.prepare()
         except OSError as error:
@@ -168,7 +172,7 @@ class Daemon(Service):
         self.listening.privilegedStartService()
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().startService()
         assert self._house is not None
         assert self.listening is not None
         self._remembering.start()
@@ -177,25 +181,27 @@ class Daemon(Service):
         self.listening.startService()
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]  # twisted.application is typed in part
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        assert self._house is not None
-        assert self.listening is not None
+        if self._house is None or self._agent is None or self.listening is None:
+            return  # it never started
         await self.listening.stopService()
         await self._house.tasks.stop()
         await self._house.upkeep.stop()
         await self._house.memory.close()
+        await self._agent.close()
         self._remembering.stop()
         self._working.stop()
 
 
 def _prepare(settings: Settings) -> str:
-    """Make the state directory; the answer is the identity of this node, made at the first start."""
+    """Make the state directory and claim it; the answer is the identity of this node, made at the first start."""
     place = settings.state / "uuid"
     try:
         settings.state.mkdir(parents=True, exist_ok=True)
+        _claim(settings.state / "lock")
         if not place.exists():
             part = place.with_name("uuid.part")
             part.write_text(uuid4().hex + "\n")
@@ -203,6 +209,19 @@ def _prepare(settings: Settings) -> str:
         return place.read_text().strip()
     except OSError as error:
         raise _stop(settings, error) from error
+
+
+def _claim(place: Path) -> None:
+    """Keep other daemons out of the state directory for as long as this process lives.
+
+    :raises BlockingIOError: another one is there.
+    """
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BlockingIOError(EWOULDBLOCK, "another pypicache uses it") from None
 
 
 def _stop(settings: Settings, error: OSError) -> BadInput:

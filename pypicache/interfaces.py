@@ -38,6 +38,15 @@ class IReader(Interface):
         :raises Broken: the rest of the body cannot be had, or is not what it should be.
         """
 
+    def spooled() -> tuple[int, int, int] | None:
+        """Where the next bytes are, if they are in a file: its descriptor, their offset, and how many, at least one.
+
+        They count as read only by :meth:`advance`.
+        """
+
+    def advance(count: int) -> None:
+        """So many bytes of those in :meth:`spooled` were taken."""
+
     def close() -> None:
         """Let go of what the reader holds. Calling it twice is fine."""
 

@@ -79,7 +79,7 @@ def identity(*names: str) -> PrivateCertificate:
     both = certificate.public_bytes(Encoding.PEM) + key.private_bytes(
         Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
     )
-    loaded: PrivateCertificate = PrivateCertificate.loadPEM(both)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    loaded: PrivateCertificate = PrivateCertificate.loadPEM(both)
     return loaded
 
 
@@ -87,16 +87,16 @@ class Counted(WrappingFactory[ProtocolWrapper]):
     """Counts connections, and can end them all."""
 
     def __init__(self, wrapped: IProtocolFactory) -> None:
-        super().__init__(wrapped)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().__init__(wrapped)
         self.total = 0
         self.ended: Deferred[None] | None = None
 
     def registerProtocol(self, p: ProtocolWrapper) -> None:  # noqa: N802  # WrappingFactory's name
         self.total += 1
-        super().registerProtocol(p)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().registerProtocol(p)
 
     def unregisterProtocol(self, p: ProtocolWrapper) -> None:  # noqa: N802  # WrappingFactory's name
-        super().unregisterProtocol(p)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().unregisterProtocol(p)
         if self.ended is not None and not self.protocols:
             self.ended.callback(None)
 
@@ -151,7 +151,7 @@ class Entrance(Protocol):
             return
         self.pipe = Pipe(self.transport)
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.tunnels.port)
-        opened = connectProtocol(endpoint, self.pipe)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        opened = connectProtocol(endpoint, self.pipe)
         opened.addCallbacks(
             lambda pipe: pipe.to.write(b"HTTP/1.1 200 OK\r\n\r\n"),
             lambda _: self.pipe.to.write(b"HTTP/1.1 502 No\r\n\r\n"),
@@ -166,7 +166,7 @@ class LimitTests(SynchronousTestCase):
     """What the agent was told about time and numbers arrives where it counts."""
 
     def test_limits(self) -> None:
-        memory = MemoryReactorClock()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        memory = MemoryReactorClock()
         agent = make_agent(memory, ca_bundle=None, environ={}, connections=3, connect_timeout=7)
         agent.request(b"GET", b"http://127.0.0.1:9/")
         ((_, _, _, timeout, _),) = memory.tcpClients
@@ -205,8 +205,8 @@ class AgentTests(TestCase):
     async def listen(self, factory: IProtocolFactory, tls: PrivateCertificate | None = None) -> tuple[int, Counted]:
         """Listen on loopback, until the end of the test; the port, and the count of connections."""
         counted = Counted(factory)
-        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")  # type: ignore[no-untyped-call]  # Twisted has no types there
-        listening: IListeningPort = await (endpoint if tls is None else wrapServerTLS(tls.options(), endpoint)).listen(  # type: ignore[no-untyped-call]  # Twisted has no types there
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        listening: IListeningPort = await (endpoint if tls is None else wrapServerTLS(tls.options(), endpoint)).listen(
             counted
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(counted.end()))
@@ -214,7 +214,7 @@ class AgentTests(TestCase):
         return cast(IPv4Address, listening.getHost()).port, counted
 
     async def site(self, tls: PrivateCertificate | None = None) -> tuple[int, Counted]:
-        return await self.listen(Site(self.web), tls)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        return await self.listen(Site(self.web), tls)
 
     def agent(self, environ: Mapping[str, str] = MappingProxyType({}), *, trusted: Path | None = None) -> UpstreamAgent:
         agent = make_agent(

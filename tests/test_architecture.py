@@ -22,7 +22,10 @@ from attrs import frozen
 ROOT = Path(__file__).resolve().parent.parent
 
 # An import may only point to the left.
-LINE = "core | interfaces | memory | upstream | store | index | work | web | settings | assembly | tap | cli"
+LINE = (
+    "core | interfaces | tasks | figures | memory | upstream | store | index | work | web"
+    " | settings_values | settings | settings_text | listening | assembly | tap | status_text | cli"
+)
 WIRE = {"twisted", "klein", "treq"}
 SQL = {"sqlite3", "sqlalchemy"}
 REACTOR = "twisted.internet.reactor"

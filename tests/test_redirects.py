@@ -32,18 +32,18 @@ class Answer:
 class Web(Resource):
     """Every origin there is, as a table of URLs; what it has no entry for, it answers with 200."""
 
-    isLeaf = True  # noqa: N815  # IResource's name
+    isLeaf = True  # IResource's name
     given_up: Deferred[None]  # fails when the client of an endless body hangs up
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().__init__()
         self.answers = answers
         self.seen: list[tuple[str, str, Headers]] = []  # method, URL, headers
 
     def render(self, request: Request) -> bytes | int:
         url = request.uri.decode()
         if url.startswith("/"):
-            scheme = "https" if request.isSecure() else "http"  # type: ignore[no-untyped-call]  # Twisted has no types there
+            scheme = "https" if request.isSecure() else "http"
             url = f"{scheme}://{request.getHeader('host')}{url}"
         self.seen.append((request.method.decode(), url, request.requestHeaders.copy()))
         answer = self.answers.get(url, Answer())
@@ -52,7 +52,7 @@ class Web(Resource):
             request.responseHeaders.setRawHeaders(b"Location", [answer.location])
         if answer.size == ENDLESS:
             self.given_up = request.notifyFinish()
-            request.write(b"x" * (DISCARDED + 1))  # type: ignore[no-untyped-call]  # Twisted has no types there
+            request.write(b"x" * (DISCARDED + 1))
             return NOT_DONE_YET
         return b"x" * answer.size
 
@@ -71,8 +71,8 @@ class RedirectTests(SynchronousTestCase):
     ) -> IResponse | BaseException:
         """Ask with some headers; the response, or the exception."""
         self.web = Web(answers)
-        wire = RequestTraversalAgent(self.web)  # type: ignore[no-untyped-call]  # Twisted has no types there
-        agent = UpstreamAgent(wire, HTTPConnectionPool(Clock()))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        wire = RequestTraversalAgent(self.web)
+        agent = UpstreamAgent(wire, HTTPConnectionPool(Clock()))
         headers = Headers(
             {
                 "Authorization": ["Basic eA=="],
@@ -86,7 +86,7 @@ class RedirectTests(SynchronousTestCase):
         seen: list[IResponse | Failure] = []
         agent.request(method.encode(), url.encode(), headers).addBoth(seen.append)
         for _ in range(40):
-            wire.flush()  # type: ignore[no-untyped-call]  # Twisted has no types there
+            wire.flush()
         (got,) = seen
         if isinstance(got, Failure):
             assert got.value is not None

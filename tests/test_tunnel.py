@@ -159,11 +159,11 @@ class Abrupt(StringTransport):
     """Its protocol hears of an abort before the abort returns, which a transport may do."""
 
     def __init__(self, wire: Wire) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().__init__()
         self.wire = wire
 
     def abortConnection(self) -> None:
-        super().abortConnection()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().abortConnection()
         self.wire.lose()
 
 
@@ -187,7 +187,7 @@ class Wire:
         return succeed(protocol)
 
     def sent(self) -> bytes:
-        return bytes(self.transport.value())  # type: ignore[no-untyped-call]  # Twisted has no types there
+        return bytes(self.transport.value())
 
     def receive(self, data: bytes) -> None:
         assert self.protocol is not None
@@ -198,7 +198,7 @@ class Wire:
         if self.lost:
             return
         self.lost = True
-        self.protocol.connectionLost(Failure(ConnectionDone("bye")))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        self.protocol.connectionLost(Failure(ConnectionDone("bye")))
 
 
 @implementer(IStreamClientEndpoint)
@@ -206,7 +206,7 @@ class Closed:
     """An endpoint where nobody listens."""
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  # the interface's name
-        return fail(error.ConnectionRefusedError(111))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        return fail(error.ConnectionRefusedError(111))
 
 
 class TunnelTests(SynchronousTestCase):

@@ -29,6 +29,7 @@ class Known:
     failures: int = 0
     slow: bool = False  # the upstream takes longer than clients are made to wait
     fresh: bool = False  # ask caches on the way to revalidate: what came was older than what we have
+    older: float | None = None  # since when the upstream sends pages older than the one we have
     check: Shared[None] | None = field(default=None)  # the question under way
 
     @property

@@ -29,6 +29,7 @@ from pypicache.upstream.client import Refused, Unchanged, Upstream
 
 ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can appear any second
 GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
+OLDER_FOR = 86400.0  # seconds for which the upstream must send an older page than ours before we believe it
 COLD_WAIT = 12.0  # seconds a client waits for a page of which nothing is known; installers give up after 15
 LARGE = 64 * 2**10  # bytes; larger pages are read in a thread
 FIRST_RETRY = 2.0  # seconds until a page is asked for again after a failure
@@ -169,9 +170,7 @@ class Mirror:
         if page is not None:
             try:
                 project = await self._parse(name, page.body, page.content_type, page.url)
-                known.project = await self.side_files.overlay(
-                    evolve(project, serial=page.serial, checked=page.checked)
-                )
+                known.project = await self.side_files.overlay(evolve(project, serial=page.serial, checked=page.checked))
             except BadInput as error:
                 self.log.warn(
                     "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)
@@ -186,10 +185,15 @@ class Mirror:
         return known
 
     async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
+        project: Project
         if len(body) > LARGE:
-            parsed: Project = await self._in_thread(parse_page, body, content_type, url, name)
-            return parsed
-        return parse_page(body, content_type, url, name)
+            project = await self._in_thread(parse_page, body, content_type, url, name)
+        else:
+            project = parse_page(body, content_type, url, name)
+        if project.status is not None and project.status["status"] == "quarantined":
+            # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
+            return project.keep(lambda file: False, "quarantined")
+        return project
 
     async def _from_shelf(self, name: ProjectName) -> Project | None:
         """What can be said of a project of which only files are left: their names and digests."""
@@ -284,10 +288,7 @@ class Mirror:
         except BadInput as error:
             raise UpstreamDown(f"{answer.url}: {error}") from error
         serial = answer.serial if answer.serial is not None else project.serial
-        old = known.project.serial if known.project is not None else None
-        if old is not None and serial is not None and serial < old and not self.spec.ignore_serial_header:
-            known.fresh = True
-            raise UpstreamDown(f"{answer.url}: serial {serial} is older than {old}, which we have", ABSENT_FOR)
+        self._check_serial(known, answer, serial, now)
         page = Page(
             source=self._url.base, url=answer.url, content_type=answer.content_type, body=answer.body, etag=answer.etag,
             modified=answer.modified, serial=serial, checked=now,
@@ -296,8 +297,23 @@ class Mirror:
         known.page = evolve(page, body=b"")
         known.expires = now + self.expiry
         known.fresh = False
+        known.older = None
         self._known.put(name, known)
         await self._memory.save_page(self.name, name, page, self.used.get(name, now))
+
+    def _check_serial(self, known: Known, answer: Fetched, serial: int | None, now: float) -> None:
+        """Refuse a page that is older than ours, as caches on the way may have; unless the upstream insists on it."""
+        have = known.project.serial if known.project is not None else None
+        comparable = known.page is not None and known.page.source == self._url.base
+        if not comparable or have is None or serial is None or serial >= have or self.spec.ignore_serial_header:
+            return
+        known.fresh = True
+        known.older = now if known.older is None else known.older
+        if now - known.older < OLDER_FOR:
+            raise UpstreamDown(f"{answer.url}: serial {serial} is older than {have}, which we have", ABSENT_FOR)
+        self.log.warn(
+            "{index}: {url}: the upstream insists on serial {serial}", index=self.name, url=answer.url, serial=serial
+        )
 
     async def _confirmed(self, name: ProjectName, known: Known) -> None:
         assert known.page is not None

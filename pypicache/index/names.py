@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +21,7 @@ from pypicache.core.errors import BadInput, Broken, NotFound, UpstreamDown
 from pypicache.core.project_list import read_names, write_html, write_json
 from pypicache.core.spec import MirrorSpec
 from pypicache.memory import Memory
-from pypicache.store.local import FULL
-from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut, within
 from pypicache.upstream.client import PAGE_TYPES, Upstream
 
 MOST = 2 * 2**30  # bytes of an upstream's list after decoding; more is nonsense
@@ -165,33 +165,23 @@ class ProjectList:
             self._save(evolve(state, checked=self._clock.seconds()))
             return
         coded = (answer.header("content-encoding") or "").lower() in {"gzip", "x-gzip"}
-        size = 0
+        serial = answer.header("x-pypi-last-serial")
         try:
-            spooled.parent.mkdir(parents=True, exist_ok=True)
-            with open(spooled, "wb") as out:  # noqa: ASYNC230 -- the page cache takes it
-
-                def take(data: bytes) -> None:
-                    nonlocal size
-                    size += len(data)
-                    if size > MOST:
-                        raise BadInput(f"the project list is larger than {MOST} bytes")
-                    out.write(data)
-
-                await answer.pump(take).addTimeout(WHOLE_LIST, self._clock)
-            serial = answer.header("x-pypi-last-serial")
+            part = _Part(spooled)
+        except OSError as error:
+            answer.abort()
+            raise UpstreamDown(f"the project list of {self._spec.name} cannot be stored: {error}", 30) from error
+        try:
+            await within(self._clock, WHOLE_LIST, answer.pump(part.take))
+            part.close()
             digest: str = await self._in_thread(
                 self._convert, spooled, coded, answer.header("content-type") or "", answer.url or url.base,
                 int(serial) if serial is not None and serial.isdigit() else None,
             )  # fmt: skip
-        except (BadInput, Broken, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UpstreamDown(f"{url.base}: {error}", 30) from error
-        except OSError as error:
-            answer.abort()
-            if error.errno in FULL:
-                raise UpstreamDown(f"the project list of {self._spec.name} cannot be stored: {error}", 30) from error
-            raise
+        except (BadInput, Broken, TimedOut, EOFError, zlib.error, OSError) as error:
+            raise UpstreamDown(f"{url.base}: the project list is not usable: {error or 'too slow'}", 30) from error
         finally:
-            spooled.unlink(missing_ok=True)
+            part.remove()
         self._save(ListState(source=url.base, digest=digest, etag=answer.header("etag"), checked=self._clock.seconds()))
 
     def _save(self, state: ListState) -> None:
@@ -203,8 +193,9 @@ class ProjectList:
 
     def _convert(self, spooled: Path, coded: bool, content_type: str, base_url: str, serial: int | None) -> str:
         with spooled.open("rb") as raw:
-            plain = gzip.GzipFile(fileobj=raw) if coded else raw
-            return self._write(read_names(_Bounded(plain, MOST), content_type, base_url), serial, "")
+            plain: BinaryIO = gzip.GzipFile(fileobj=raw) if coded else raw  # type: ignore[assignment]  # it reads binary
+            bounded = io.BufferedReader(_Bounded(plain, MOST))
+            return self._write(read_names(bounded, content_type, base_url), serial, "")
 
     def _write(self, names: Iterable[Mapping[str, object]], serial: int | None, mark: str) -> str:
         """Write all representations; the JSON one first, the others are made from it."""
@@ -224,6 +215,30 @@ class ProjectList:
         for path in (json_path, html_path):
             _compress(path)
         return digest
+
+
+class _Part:
+    """The upstream's list as it arrives, on disk."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._out = path.open("wb")
+        self._size = 0
+
+    def take(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MOST:
+            raise BadInput(f"it is larger than {MOST} bytes")
+        self._out.write(data)
+
+    def close(self) -> None:
+        self._out.close()
+
+    def remove(self) -> None:
+        with suppress(OSError):
+            self._out.close()
+        self._path.unlink(missing_ok=True)
 
 
 class _Bounded(io.RawIOBase):

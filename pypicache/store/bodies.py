@@ -86,5 +86,14 @@ class KeptReader:
             self._figures.bytes_from_cache += len(piece)
         return piece
 
+    def spooled(self) -> tuple[int, int, int] | None:
+        left = self._end - self._at
+        return (self._descriptor, self._at, left) if left > 0 else None
+
+    def advance(self, count: int) -> None:
+        self._at += count
+        if self._figures is not None:
+            self._figures.bytes_from_cache += count
+
     def close(self) -> None:
         pass

@@ -8,7 +8,8 @@ from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +25,9 @@ from pypicache.upstream.body import Answer
 from pypicache.upstream.client import Upstream
 
 ATTEMPTS = 6  # requests in a row that bring nothing before a download is given up
+CROWD = 4  # readers; from so many on they are woken for larger pieces, because waking them all costs more than it gives
+STRIDE = 2**20  # bytes after which a crowd is woken
+PATIENCE = 0.02  # seconds after which it is woken in any case
 FAR = 2**20  # bytes ahead of what has arrived; a reader that begins further away does not wait for the spool
 
 
@@ -70,7 +74,7 @@ class Download:
         self.clock = clock
         self.spool = spool
         self.began = clock.seconds()
-        self.size: int | None = None  # bytes of the whole file by the upstream's head
+        self.size: int | None = None  # bytes of the whole file by the upstream's head, or else by the page
         self.modified: str | None = None  # the upstream's Last-Modified
         self.check = Check(file)
         self.ranges = True  # until the upstream shows that it has none
@@ -85,7 +89,9 @@ class Download:
         self._room = room
         self._keep = keep
         self._full = full
-        self._ended = False
+        self.ended = False  # nothing more happens to it
+        self._told = 0  # bytes that had arrived when the readers were last woken
+        self._later: IDelayedCall | None = None
 
     @property
     def arrived(self) -> int:
@@ -100,12 +106,12 @@ class Download:
     # -- receiving -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Receive the file and put it on the shelf. Never raises; readers are told by :attr:`failure`."""
+        """Receive the file and put it on the shelf. Fails only when cancelled; readers are told by :attr:`failure`."""
         try:
             self._open_spool()
             await self._receive()
             self.complete = True
-            self.changed.tell()
+            self._tell()
             await self._keep(self)
         except SpoolFull:
             self.overflowed = True
@@ -115,18 +121,18 @@ class Download:
         except PypicacheError as error:
             self.log.warn("{index}: {why}", index=self.key, why=str(error))
             self.failure = error
+        except (CancelledError, GeneratorExit):
+            self.failure = Broken(f"{self.file.name}: the server is being stopped")
+            raise
         except Exception as error:
             self.log.failure("the download of {key} failed", key=self.key)
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
-        except BaseException:
-            self.failure = Broken(f"{self.file.name}: the server is being stopped")
-            raise
         finally:
-            self._ended = True
+            self.ended = True
             with suppress(OSError):
                 self.spool.unlink(missing_ok=True)
             self._close_when_alone()
-            self.changed.tell()
+            self._tell()
 
     def _open_spool(self) -> None:
         try:
@@ -178,13 +184,15 @@ class Download:
             first = wanted
         elif wanted:
             self.ranges = False
-            if not self.check.decides and answer.validator != self._validator:
-                answer.abort()
-                raise Corrupt(f"{self.file.name}: it changed at the upstream during the download")
+        if wanted and not self.check.decides and (answer.validator is None or answer.validator != self._validator):
+            answer.abort()
+            raise Corrupt(f"{self.file.name}: nothing tells that it did not change at the upstream during the download")
         total = answer.total
         if self.size is not None and total is not None and total != self.size:
             answer.abort()
             raise Corrupt(f"{self.file.name}: its size changed at the upstream from {self.size} to {total} bytes")
+        if total is None and self.size is None:
+            total = self.file.size  # what the page promised is what clients were told
         self.size = total if total is not None else self.size
         self.modified = answer.header("last-modified")
         self._validator = answer.validator
@@ -205,7 +213,7 @@ class Download:
             self._skip -= gone
             data = data[gone:]
         if self.size is not None and self.arrived + len(data) > self.size:
-            raise Corrupt(f"{self.file.name}: the upstream sent more than {self.size} bytes")
+            raise Corrupt(f"{self.file.name}: expected {self.size} bytes, got more")
         if not data:
             return
         assert self.descriptor is not None
@@ -221,6 +229,16 @@ class Download:
             self._full(error)
             raise SpoolFull from error
         self.check.take(data)
+        if self.readers < CROWD or not self._told or self.arrived - self._told >= STRIDE:
+            self._tell()
+        elif self._later is None:
+            self._later = self.clock.callLater(PATIENCE, self._tell)
+
+    def _tell(self) -> None:
+        self._told = self.arrived
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+        self._later = None
         self.changed.tell()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -239,7 +257,7 @@ class Download:
         self._close_when_alone()
 
     def _close_when_alone(self) -> None:
-        if self._ended and not self.readers and self.descriptor is not None:
+        if self.ended and not self.readers and self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
@@ -253,13 +271,14 @@ class Download:
         check = self.check.copy() if whole else None
         left = None if end is None or whole else end - first
         if answer.status == 206 and answer.span is not None and answer.span[0] == first:
-            return Through(answer, end=left, check=check)
+            return Through(answer, end=left, check=check, length=self.size)
         self.ranges = self.ranges and not first
         if first and not self.overflowed:
             answer.abort()
             return None
-        self.size = self.size or answer.length
-        return Through(answer, skip=first, end=left, check=check)
+        if self.size is None:
+            self.size = answer.total if answer.total is not None else self.file.size
+        return Through(answer, skip=first, end=left, check=check, length=self.size)
 
 
 @implementer(IReader)
@@ -280,15 +299,13 @@ class Follower:
     async def read(self, limit: int) -> bytes:
         download = self._download
         while self._alone is None:
-            end = self._end if self._end is not None else (download.size if download.complete else None)
-            if end is not None and self._at >= end:
-                return b""
-            if self._at < download.visible and download.descriptor is not None:
-                most = min(limit, download.visible - self._at, *(() if end is None else (end - self._at,)))
-                piece = os.pread(download.descriptor, most, self._at)
+            part = self.spooled()
+            if part is not None:
+                descriptor, at, count = part
+                piece = os.pread(descriptor, min(limit, count), at)
                 self._at += len(piece)
                 return piece
-            if download.complete:
+            if download.complete or (self._end is not None and self._at >= self._end):
                 return b""
             if download.failure is not None:
                 raise download.failure
@@ -297,6 +314,16 @@ class Follower:
             else:
                 await download.changed.wait()
         return await self._alone.read(limit)
+
+    def spooled(self) -> tuple[int, int, int] | None:
+        download = self._download
+        until = download.visible if self._end is None else min(download.visible, self._end)
+        if self._alone is not None or download.descriptor is None or self._at >= until:
+            return None
+        return download.descriptor, self._at, until - self._at
+
+    def advance(self, count: int) -> None:
+        self._at += count
 
     def close(self) -> None:
         if not self._closed:

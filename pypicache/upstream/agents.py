@@ -22,6 +22,7 @@ from twisted.web.client import (
     HostnameCachingHTTPSPolicy,
     HTTPConnectionPool,
     ProxyAgent,
+    _HTTP11ClientFactory,
 )
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -68,16 +69,21 @@ def make_agent(
     :param connect_timeout: seconds for a TCP connection, and again for a proxy's answer to CONNECT.
     :raises BadInput: a bundle that cannot be read, or a proxy of a kind that we do not speak.
     """
-    pool = HTTPConnectionPool(reactor)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    pool = HTTPConnectionPool(reactor)
+    pool._factory = _QuietFactory  # Twisted has no public way to keep two lines per connection out of the log
     pool.maxPersistentPerHost = connections
     pool.cachedConnectionTimeout = KEPT_ALIVE
     # Without the cache each request, also one over a kept connection, would read the platform's store again.
-    policy = HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(trust_root(ca_bundle, environ)), cacheSize=100)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    policy = HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(trust_root(ca_bundle, environ)), cacheSize=100)
     routes = _Routes(
         reactor=reactor, policy=policy, proxies=Proxies.from_environ(environ), connect_timeout=connect_timeout
     )
-    direct = Agent.usingEndpointFactory(reactor, routes, pool)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    direct = Agent.usingEndpointFactory(reactor, routes, pool)
     return UpstreamAgent(_Routed(direct, routes, pool), pool)
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
 
 
 def trust_root(ca_bundle: Path | None, environ: Mapping[str, str]) -> object:
@@ -90,7 +96,7 @@ def trust_root(ca_bundle: Path | None, environ: Mapping[str, str]) -> object:
         return _bundle("ca_bundle", ca_bundle)
     if named is not None:
         return _bundle(named[0], Path(named[1]))
-    return platformTrust()  # type: ignore[no-untyped-call]  # Twisted has no types there
+    return platformTrust()
 
 
 def _bundle(key: str, path: Path) -> object:
@@ -106,7 +112,7 @@ def _bundle(key: str, path: Path) -> object:
         certificates = [Certificate.loadPEM(pem) for pem in pems]
     except (CryptoError, ValueError) as error:
         raise BadInput(f"{key} = {str(path)!r}: a certificate in it cannot be read") from error
-    return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    return trustRootFromCertificates(certificates)
 
 
 @implementer(IAgent)
@@ -140,7 +146,7 @@ class UpstreamAgent:
 
     def close(self) -> Deferred[None]:
         """Hang up on idle connections; fires when they are gone."""
-        closed: Deferred[None] = self.pool.closeCachedConnections()  # type: ignore[no-untyped-call]  # Twisted has no types there
+        closed: Deferred[None] = self.pool.closeCachedConnections()
         return closed
 
     async def _follow(self, method: bytes, uri: bytes, headers: Headers, body: IBodyProducer | None) -> IResponse:
@@ -151,7 +157,7 @@ class UpstreamAgent:
         for _ in range(REDIRECTS + 1):
             response = await self.agent.request(method, url.encode("ascii"), headers, body)
             if previous is not None:
-                response.setPreviousResponse(previous)  # type: ignore[no-untyped-call]  # Twisted has no types there
+                response.setPreviousResponse(previous)
             location = response.headers.getRawHeaders(b"location")
             if response.code not in FOLLOWED or method not in {b"GET", b"HEAD"} or not location:
                 return response
@@ -208,7 +214,7 @@ class _Routed:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # IAgent's name
     ) -> Deferred[IResponse]:
-        proxy = self.routes.proxy(URI.fromBytes(uri))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        proxy = self.routes.proxy(URI.fromBytes(uri))
         if proxy is None or not uri.lower().startswith(b"http:"):
             return self.direct.request(method, uri, headers, bodyProducer)
         return Deferred.fromCoroutine(self._request(proxy, method, uri, headers or Headers(), bodyProducer))
@@ -219,11 +225,11 @@ class _Routed:
         # One agent for each proxy, because ProxyAgent finds its kept connections by the endpoint's identity.
         if proxy not in self._through:
             endpoint = self.routes.endpoint_of(proxy)
-            self._through[proxy] = ProxyAgent(endpoint, self.routes.reactor, self.pool)  # type: ignore[no-untyped-call]  # Twisted has no types there
+            self._through[proxy] = ProxyAgent(endpoint, self.routes.reactor, self.pool)
         if proxy.authorization is not None:
             headers = headers.copy()
             headers.setRawHeaders(b"proxy-authorization", [proxy.authorization])
-        response: IResponse = await self._through[proxy].request(method, uri, headers, body)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        response: IResponse = await self._through[proxy].request(method, uri, headers, body)
         if response.code == 407:
             await discard(response)
             raise ProxyRefused(
@@ -278,7 +284,7 @@ class _Routes:
 def discard(response: IResponse) -> Deferred[None]:
     """Read a body that nobody wants, so that its connection can be used again; hang up if it is a long one."""
     discarding = _Discard()
-    response.deliverBody(discarding)  # type: ignore[no-untyped-call]  # Twisted has no types there
+    response.deliverBody(discarding)
     return discarding.done
 
 

@@ -40,7 +40,7 @@ class ProxyRefused(ConnectError):
     """
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
-        super().__init__(None, sentence)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().__init__(None, sentence)
         self.status = status
 
     def __str__(self) -> str:
@@ -223,7 +223,7 @@ class _Tunnel(ProtocolWrapper):
     def makeConnection(self, transport: ITransport) -> None:  # IProtocol's name
         """Ask for the tunnel. The wrapped protocol is connected when it is open."""
         directlyProvides(self, providedBy(transport))
-        Protocol.makeConnection(self, transport)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
         self._late = self._wanted.clock.callLater(self._wanted.timeout, self._time_out)
         lines = [f"CONNECT {self._target} HTTP/1.1".encode(), f"Host: {self._target}".encode()]
@@ -259,7 +259,7 @@ class _Tunnel(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever is concerned: the wrapped protocol, or the one who waits for the tunnel."""
         if self._passing:
-            super().connectionLost(reason)  # type: ignore[no-untyped-call]  # Twisted has no types there
+            super().connectionLost(reason)
             return
         self.factory.unregisterProtocol(self)
         self._refuse(f"hung up: {reason.getErrorMessage()}")
@@ -304,7 +304,7 @@ class _TunnelFactory(WrappingFactory[_Tunnel]):
     noisy = False
 
     def __init__(self, wrapped: IProtocolFactory, wanted: TunnelEndpoint) -> None:
-        super().__init__(wrapped)  # type: ignore[no-untyped-call]  # Twisted has no types there
+        super().__init__(wrapped)
         self.protocol = lambda factory, inner: _Tunnel(factory, inner, wanted)
 
 

@@ -74,8 +74,12 @@ def status_of(error: Exception) -> int:
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
 
 
-def problem(request: Request, error: Exception) -> None:
-    """Answer with an error, in the form that the client reads."""
+def problem(request: Request, error: Exception) -> bytes:
+    """Describe an error in the form that the client reads.
+
+    :return: the body. Whoever calls writes it and finishes the request, because Klein does so with the answer of an
+        error handler; it cannot tell that a request that fits no route is finished already.
+    """
     code = status_of(error)
     headers = {"cache-control": "no-store"}
     if isinstance(error, UpstreamDown):
@@ -88,18 +92,24 @@ def problem(request: Request, error: Exception) -> None:
         allowed = getattr(error, "valid_methods", None)
         if allowed:
             headers["allow"] = ", ".join(sorted(allowed))
-    if isinstance(error, PypicacheError):
-        sentence = str(error)
-    elif isinstance(error, HTTPException):
-        sentence = {404: "there is nothing at this address", 405: "this address does not know that method"}.get(
-            code, error.name
-        )
-    else:
-        sentence = "the server failed; its log says why"
+    sentence = _sentence(error, code)
     if wants_json(header(request, "accept")):
-        for name, value in headers.items():
-            request.setHeader(name, value)
+        headers["content-type"] = "application/json"
         body = orjson.dumps({"message": sentence}, option=orjson.OPT_APPEND_NEWLINE)
-        answer(request, body, b"application/json", code=code)
     else:
-        answer(request, sentence.encode() + b"\n", b"text/plain; charset=utf-8", code=code, headers=headers)
+        headers["content-type"] = "text/plain; charset=utf-8"
+        body = sentence.encode() + b"\n"
+    headers["content-length"] = str(len(body))
+    request.setResponseCode(code)
+    for name, value in headers.items():
+        request.setHeader(name, value)
+    return body
+
+
+def _sentence(error: Exception, code: int) -> str:
+    if isinstance(error, PypicacheError):
+        return str(error)
+    if isinstance(error, HTTPException):
+        known = {404: "there is nothing at this address", 405: "this address does not know that method"}
+        return known.get(code, error.name)
+    return "the server failed; its log says why"

@@ -8,8 +8,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from pypicache.core.errors import NotFound
+from pypicache.web.answers import problem
 from pypicache.web.places import outside_url, path_of
 
 
@@ -22,7 +24,7 @@ class Door(Resource):
     isLeaf = True
 
     def __init__(self, inside: IResource, headers: Mapping[str, str], configured_url: str | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web.resource is not typed
+        super().__init__()
         self._inside = inside
         self._headers = dict(headers)
         self._configured_url = configured_url
@@ -34,8 +36,28 @@ class Door(Resource):
         path = request.postpath or []
         if prefix and path[: len(prefix)] == prefix:
             request.postpath = path[len(prefix) :]
+        if not _is_text(b"/".join(path)) or not _is_text(request.getHeader(b"host") or b""):
+            # Klein would log a traceback for each.
+            request.write(problem(request, NotFound("there is nothing at this address")))
+            request.finish()
+            return NOT_DONE_YET
         rendered: bytes | int = self._inside.render(request)
         return rendered
+
+
+class ShortRequest(Request):
+    """A request of which no body is read: what comes of one is dropped, however long it is."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Drop a piece of the body; devpi's client sends ``{}`` with some of its GET requests."""
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class LoggedSite(Site):
@@ -45,7 +67,7 @@ class LoggedSite(Site):
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        super().__init__(resource, ShortRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
 
     def log(self, request: HTTPRequest) -> None:
         client = request.getClientAddress()

@@ -12,9 +12,11 @@ from pypicache.core.errors import Broken, PypicacheError
 from pypicache.interfaces import IBody, IReader
 from pypicache.web.answers import answer, header
 from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
+from pypicache.web.sending import plain_socket, send_file
 
 PIECE = 128 * 2**10  # bytes read and written at a time; what the transport hands to the kernel at once
 FOR_EVER = "max-age=365000000, immutable, public"
+ASK_AGAIN = "no-cache"
 OCTETS = b"application/octet-stream"
 
 log = Logger()
@@ -124,20 +126,30 @@ async def flow_out(request: Request, reader: IReader, piece: bytes | None = None
     :param piece: what was read already.
     :raises Cut: it cannot be read to its end; part of it is written.
     """
-    flow = Flow()
-    request.registerProducer(flow, True)
+    socket = plain_socket(request)
     try:
-        piece = await reader.read(PIECE) if piece is None else piece
-        while piece:
+        if piece:
             request.write(piece)
-            await flow.ready()
-            piece = await reader.read(PIECE)
+        if socket is not None and request.responseHeaders.hasHeader("content-length"):
+            await send_file(request, socket, reader)
+        else:
+            await _write(request, reader)
     except PypicacheError as error:
         log.warn("{path}: cut off: {why}", path=request.path.decode("ascii", "replace"), why=str(error))
         raise Cut(str(error)) from error
-    finally:
-        request.unregisterProducer()
     request.finish()
+
+
+async def _write(request: Request, reader: IReader) -> None:
+    flow = Flow()
+    request.registerProducer(flow, True)
+    try:
+        while piece := await reader.read(PIECE):
+            request.write(piece)
+            await flow.ready()
+    finally:
+        if request.channel is not None:  # otherwise the client left, and twisted.web has taken everything down already
+            request.unregisterProducer()
 
 
 class Cut(Broken):

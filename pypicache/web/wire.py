@@ -22,7 +22,7 @@ from pypicache.web.answers import answer, envelope, header, json_answer, problem
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
 from pypicache.web.places import outside_url, path_of
-from pypicache.web.pour import Cut, pour
+from pypicache.web.pour import ASK_AGAIN, FOR_EVER, Cut, pour
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
 
@@ -201,7 +201,7 @@ class Wire:
             except NotFound as error:
                 unknown = error
             else:
-                await pour(request, body)
+                await pour(request, body, _lifetime(path))
                 return
         raise unknown
 
@@ -215,7 +215,7 @@ class Wire:
         answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # an answer that is written returns nothing
-    def failed(self, request: Request, failure: Failure) -> Deferred[None] | None:
+    def failed(self, request: Request, failure: Failure) -> Deferred[None] | bytes:
         """Answer with what went wrong; where an answer was begun, cut it off."""
         error = failure.value
         if not isinstance(error, Exception) or isinstance(error, CancelledError):
@@ -224,14 +224,22 @@ class Wire:
             self.log.failure("{path} failed", failure, path=request.path.decode("ascii", "replace"))
         if isinstance(error, Cut) or request.startedWriting:
             return self._cut(request)
-        problem(request, error)
-        return None
+        return problem(request, error)
 
     def _cut(self, request: Request) -> Deferred[None]:
         # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
         over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
-        request.loseConnection()
+        if request.chunked or request.responseHeaders.hasHeader("content-length"):
+            request.loseConnection()
+        else:  # for HTTP/1.0 the closed connection alone is the end of the body: only a reset tells that it is none
+            request.transport.abortConnection()
         return over
+
+
+def _lifetime(path: str) -> str:
+    # Only a digest in the address makes it mean the same bytes for ever. The list of a wheel's variants may be written
+    # again even so (PEP 825).
+    return FOR_EVER if path.startswith("+f/") and not path.endswith("-variants.json") else ASK_AGAIN
 
 
 def _name(text: str) -> ProjectName:

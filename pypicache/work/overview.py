@@ -59,7 +59,7 @@ class Overview:
         return {
             "serverdir": node.state,
             "uuid": node.uuid,
-            "versioninfo": {"pypicache": __version__, "devpi-server": __version__},
+            "versioninfo": {"pypicache": __version__},
             "server-code": "pypicache",
             "host": node.host,
             "port": node.port,

@@ -1,4 +1,4 @@
-"""The whole path in memory: real HTTP, real Klein and treq, no sockets, no threads, and time that is advanced by hand."""
+"""The whole path in memory: real HTTP, real Klein and treq, no sockets, no threads, time advanced by hand."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.client import HTTPConnectionPool, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
 from pypicache.assembly import House, build
 from pypicache.core.spec import MirrorSpec
 from pypicache.settings import Settings
+from pypicache.upstream.agents import UpstreamAgent
 
 UP = "http://up.example/simple/"
 PIP = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
@@ -48,6 +49,7 @@ class UpstreamSite:
     pages: dict[str, object] = field(factory=dict)  # path -> JSON value, text or bytes
     files: dict[str, bytes] = field(factory=dict)  # path -> content
     headers: dict[str, str] = field(factory=dict)  # of every page
+    special: dict[str, Callable[[Request], Any]] = field(factory=dict)  # path -> answers in its own way
     content_type: str = JSON
     status: int = 200  # other than 200: the answer to everything
     log: list[Asked] = field(factory=list)
@@ -69,12 +71,16 @@ class UpstreamSite:
 
     async def _answer(self, request: Request) -> bytes:
         path = request.path.decode()
-        named = {name.decode().lower(): values[0].decode() for name, values in request.requestHeaders.getAllRawHeaders()}
+        sent = request.requestHeaders.getAllRawHeaders()
+        named = {name.decode().lower(): values[0].decode() for name, values in sent}
         self.log.append(Asked(request.method.decode(), path, named))
         if self.gate is not None and not self.gate.called:
             waiting: Deferred[None] = Deferred()
             self.gate.addCallback(waiting.callback)
             await waiting
+        if path in self.special:
+            answered: bytes = await maybeDeferred(self.special[path], request)
+            return answered
         if self.status != 200:
             request.setResponseCode(self.status)
             for name, value in self.headers.items():
@@ -174,6 +180,7 @@ class Pending:
     def __init__(self, case: HouseCase, asked: Deferred[Any], url: str) -> None:
         self._case = case
         self._url = url
+        self.asked = asked
         self.response: Any = None
         self.failure: Failure | None = None
         self.collector = _Collector()
@@ -222,8 +229,16 @@ class HouseCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        self.up = UpstreamSite()
+        self.up = self.upstream_site()
         self.start()
+
+    def upstream_site(self) -> UpstreamSite:
+        """The upstream; tests may replace it."""
+        return UpstreamSite()
+
+    def reach(self, resource: Any) -> Any:
+        """An agent that reaches a site in memory; tests may replace it."""
+        return RequestTraversalAgent(resource)
 
     def settings(self) -> Settings:
         """What the daemon is configured to be; tests may replace it."""
@@ -233,15 +248,16 @@ class HouseCase(SynchronousTestCase):
         """Start the daemon, as after a restart."""
         from attrs import evolve
 
-        self.upstream_agent = RequestTraversalAgent(self.up.resource())
+        self.upstream_agent = self.reach(self.up.resource())
         settings = evolve(self.settings(), **changes)
 
         def at_once(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
             return maybeDeferred(function, *arguments)
 
-        self.house = build(settings, self.upstream_agent, self.clock, at_once, at_once, "0" * 32)
+        agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        self.house = build(settings, agent, self.clock, at_once, at_once, "0" * 32)
         self.house.shelf.prepare()
-        self.agent = RequestTraversalAgent(self.house.door)
+        self.agent = self.reach(self.house.door)
         return self.house
 
     def stop(self) -> None:

@@ -1,0 +1,65 @@
+"""The settings as text: those in effect (``pypicache config``), and the commented example file."""
+
+from __future__ import annotations
+
+from pypicache.settings import KEYS, Settings
+from pypicache.settings_values import toml, toml_key
+
+SECTIONS = ("server", "cache")
+
+
+def effective(settings: Settings) -> str:
+    """The settings as TOML, each line with its origin; credentials are masked."""
+    lines: list[str] = []
+    for section in SECTIONS:
+        lines += [f"[{section}]"]
+        for key in KEYS:
+            if key.section == section:
+                value = getattr(settings, key.name)
+                shown = (
+                    f"# {key.name} is unset"
+                    if value is None and key.write is toml
+                    else f"{key.name} = {key.write(value)}"
+                )
+                lines.append(f"{shown}  # {settings.sources.get(key.name, 'default')}")
+        lines.append("")
+    for spec in settings.indexes:
+        source = settings.sources.get(f'indexes."{spec.name}"', "default")
+        lines += [f"[indexes.{toml_key(spec.name)}]  # {source}"]
+        lines += [f"{name} = {toml(value)}  # {source}" for name, value in spec.options().items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def example() -> str:
+    """The example file: every setting with its default, commented out."""
+    lines = [
+        "# pypicache.toml: everything in it is optional; this file shows the defaults.",
+        "# Environment variables win over this file, command line flags win over both.",
+    ]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for key in KEYS:
+            if key.section == section:
+                flags = ", ".join(f"--{flag}" for flag in key.flags)
+                unit = f" In {key.unit}." if key.unit else ""
+                shown = key.example if key.default is None else key.default
+                unset = " Unset by default." if key.default is None else ""
+                lines += [
+                    "",
+                    f"# {key.help}{unit}{unset}",
+                    f"# {key.variable}, {flags}",
+                    f"#{key.name} = {toml(shown)}",
+                ]
+    lines += [
+        "",
+        "# Indexes. Without any, there is root/pypi, the mirror of PyPI. It is there as well when others are declared,",
+        "# unless no_root_pypi is set. Credentials in mirror_url are sent to its host and to no other.",
+        "",
+        '#[indexes."team/upstream"]',
+        '#type = "mirror"',
+        '#mirror_url = "https://user:password@up.example/simple/"',
+        '#mirror_cache_expiry = "10 min"',
+        '#title = "The upstream of our team"',
+    ]
+    return "\n".join(lines) + "\n"

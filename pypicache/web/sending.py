@@ -1,0 +1,95 @@
+"""Hands files to the kernel: ``sendfile`` on plain sockets, driven by the transport's own readiness to write."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from pypicache.interfaces import IReader
+
+PIECE = 128 * 2**10  # bytes of what is not in a file
+AT_ONCE = 2 * 2**20  # bytes handed to the kernel before others have their turn
+
+
+def plain_socket(request: Request) -> tcp.Connection | None:
+    """The socket of a request whose bytes need nothing done to them on their way; ``None`` for TLS and HTTP/2."""
+    channel = request.channel
+    transport = channel.transport if type(channel) is HTTPChannel else None
+    return transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
+
+
+@implementer(IPullProducer)
+class _Turn:
+    """Fires when the transport has nothing left to write and its socket takes more.
+
+    ::
+
+        reactor: socket writable --> transport.doWrite --> its buffer is empty --> resumeProducing --> coroutine
+    """
+
+    def __init__(self, transport: tcp.Connection) -> None:
+        self._transport = transport
+        self._waiting: Deferred[None] | None = None
+
+    def resumeProducing(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is gone; the request's own end cancels whoever waits."""
+
+    def come(self) -> Deferred[None]:
+        """Wait for the next turn."""
+        self._waiting = Deferred()
+        self._transport.startWriting()
+        return self._waiting
+
+
+async def send_file(request: Request, transport: tcp.Connection, reader: IReader) -> None:
+    """Send what a reader gives, after the head of the answer, without taking it into the process where it is in a file.
+
+    The length of the answer must be in its head.
+
+    :raises Broken: the reader cannot give its bytes to their end.
+    """
+    request.write(b"")
+    turn = _Turn(transport)
+    transport.unregisterProducer()
+    transport.registerProducer(turn, False)
+    try:
+        while True:
+            await turn.come()
+            part = reader.spooled()
+            if part is not None:
+                sent = _hand_over(transport.fileno(), *part)
+                reader.advance(sent)
+                request.sentLength += sent
+                continue
+            piece = await reader.read(PIECE)
+            if not piece:
+                return
+            request.write(piece)
+    finally:
+        transport.unregisterProducer()
+        if transport.connected:
+            transport.registerProducer(request.channel, True)
+
+
+def _hand_over(socket: int, descriptor: int, first: int, count: int) -> int:
+    sent = 0
+    try:
+        while sent < min(count, AT_ONCE):
+            now = os.sendfile(socket, descriptor, first + sent, min(count, AT_ONCE) - sent)
+            if not now:
+                break
+            sent += now
+    except (BlockingIOError, ConnectionError):
+        pass  # the socket is full, or gone; the transport finds out which
+    return sent
