@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from errno import EWOULDBLOCK
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from attrs import frozen
@@ -194,10 +197,11 @@ class Daemon(Service):
 
 
 def _prepare(settings: Settings) -> str:
-    """Make the state directory; the answer is the identity of this node, made at the first start."""
+    """Make the state directory and claim it; the answer is the identity of this node, made at the first start."""
     place = settings.state / "uuid"
     try:
         settings.state.mkdir(parents=True, exist_ok=True)
+        _claim(settings.state / "lock")
         if not place.exists():
             part = place.with_name("uuid.part")
             part.write_text(uuid4().hex + "\n")
@@ -205,6 +209,19 @@ def _prepare(settings: Settings) -> str:
         return place.read_text().strip()
     except OSError as error:
         raise _stop(settings, error) from error
+
+
+def _claim(place: Path) -> None:
+    """Keep other daemons out of the state directory for as long as this process lives.
+
+    :raises BlockingIOError: another one is there.
+    """
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BlockingIOError(EWOULDBLOCK, "another pypicache uses it") from None
 
 
 def _stop(settings: Settings, error: OSError) -> BadInput:

@@ -23,6 +23,10 @@ class CannotStart(SystemExit, Exception):
     only; and a ``SystemExit``, because anything else is printed with a traceback.
     """
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)  # the parent process shows the first hundred bytes of it
+        self.code = f"pypicache: {sentence}"  # what is printed when the process ends
+
 
 class Listening(Service):
     """Listens on some places with one factory.
@@ -84,9 +88,9 @@ class Listening(Service):
         try:
             listening = serverFromString(self._reactor, endpoint).listen(self._factory)
         except LookupError:
-            raise CannotStart(f"pypicache: {endpoint}: systemd passed no such socket") from None
+            raise CannotStart(f"systemd passed no such socket: cannot listen on {endpoint}") from None
         except Exception as error:  # what an endpoint needs is read now, its files for instance
-            raise CannotStart(f"pypicache: cannot listen on {endpoint}: {error}") from error
+            raise CannotStart(f"{error}: cannot listen on {endpoint}") from error
         now: list[Failure] = []
 
         def listens(port: IListeningPort) -> None:
@@ -102,7 +106,7 @@ class Listening(Service):
         listening.addCallbacks(listens, failed)
         started = True
         if now:
-            raise CannotStart(f"pypicache: cannot listen on {endpoint}: {_reason(now[0])}") from None
+            raise CannotStart(f"{_reason(now[0])}: cannot listen on {endpoint}") from None
 
     def _stop_listening(self) -> Deferred[object]:
         ports, self._ports = self._ports, []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,19 @@ CREATE INDEX files_project ON files (idx, project);
 CREATE INDEX files_used ON files (used);
 CREATE INDEX files_sha256 ON files (sha256);
 """
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
+        " WHERE tables.type = 'table' ORDER BY tables.name, columns.cid"
+    ).fetchall()
+
+
+def _expected_columns() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(TABLES)
+        return _columns(connection)
 
 
 @frozen(kw_only=True)
@@ -117,12 +131,13 @@ class Memory:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if version == 0 and not _columns(connection):
                 connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             elif version != SCHEMA:
                 raise sqlite3.DatabaseError(f"schema {version} is not schema {SCHEMA}")
-            for table in ("pages", "files"):
-                connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 -- names from the line above
+            elif _columns(connection) != _expected_columns():
+                raise sqlite3.DatabaseError("its tables are not ours")
+            connection.execute("SELECT (SELECT MAX(checked) FROM pages), (SELECT MAX(used) FROM files)").fetchone()
         except BaseException:
             connection.close()
             raise
@@ -154,8 +169,15 @@ class Memory:
                 self._begin_anew(error)
         raise AssertionError("a new database was not usable")
 
-    def _read(self, question: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        return self._in_thread(self._ask, question)
+    def _read(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> Deferred[T]:
+        def attempt() -> T:
+            try:
+                return self._ask(question)
+            except sqlite3.OperationalError as error:
+                self.log.warn("{path} cannot be asked: {why}", path=str(self._path), why=str(error))
+                return otherwise
+
+        return self._in_thread(attempt)
 
     def _write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
         def attempt() -> None:
@@ -175,10 +197,6 @@ class Memory:
                 self.log.warn("{path} does not take this in: {why}", path=str(self._path), why=str(error))
 
         return self._in_thread(attempt)
-
-    def open(self) -> Deferred[None]:
-        """Open or make the database, so that a path that cannot work is known at the start."""
-        return self._read(lambda connection: None)
 
     def close(self) -> Deferred[None]:
         """Close the database."""
@@ -213,7 +231,7 @@ class Memory:
                 serial=row[6], checked=row[7], missing=row[8],
             )  # fmt: skip
 
-        return self._read(ask)
+        return self._read(ask, None)
 
     def save_page(self, index: str, project: str, page: Page, used: float) -> Deferred[None]:
         """Remember a page instead of what was remembered before."""
@@ -253,7 +271,8 @@ class Memory:
                 "SELECT project, checked FROM pages WHERE idx = ? AND checked < ? AND used > ? AND missing IS NULL"
                 " ORDER BY checked LIMIT ?",
                 (index, checked_before, used_after, most),
-            ).fetchall()
+            ).fetchall(),
+            [],
         )
 
     def projects(self, index: str) -> Deferred[list[str]]:
@@ -266,7 +285,8 @@ class Memory:
                     " UNION SELECT project FROM files WHERE idx = ?1 ORDER BY 1",
                     (index,),
                 )
-            ]
+            ],
+            [],
         )
 
     def count_projects(self, index: str) -> Deferred[int]:
@@ -274,7 +294,8 @@ class Memory:
         return self._read(
             lambda connection: connection.execute(
                 "SELECT COUNT(*) FROM pages WHERE idx = ? AND missing IS NULL", (index,)
-            ).fetchone()[0]
+            ).fetchone()[0],
+            0,
         )
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -300,7 +321,8 @@ class Memory:
                     " HAVING (last, sha256) > (?, ?) ORDER BY last, sha256 LIMIT ?",
                     (*after, most),
                 )
-            ]
+            ],
+            [],
         )
 
     def _held(self, condition: str, values: tuple[object, ...]) -> Deferred[list[Held]]:
@@ -309,7 +331,8 @@ class Memory:
             lambda connection: [
                 Held(key=key, project=project, sha256=sha256, size=size, made=bool(made), used=used)
                 for key, project, sha256, size, made, used in connection.execute(question, values)
-            ]
+            ],
+            [],
         )
 
     def hold(self, files: Sequence[Held]) -> Deferred[None]:
@@ -326,7 +349,7 @@ class Memory:
 
     def keys(self) -> Deferred[set[str]]:
         """Every key that is remembered as held."""
-        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")})
+        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set())
 
     def amount(self) -> Deferred[tuple[int, int]]:
         """Number of files, and bytes that they take on disk; equal content counts once (hard links)."""
@@ -338,7 +361,7 @@ class Memory:
             ).fetchone()
             return files, size
 
-        return self._read(ask)
+        return self._read(ask, (0, 0))
 
     def note_used(self, pages: Sequence[tuple[float, str, str]], files: Sequence[tuple[float, str]]) -> Deferred[None]:
         """Write down when pages ``(when, index, project)`` and files ``(when, key)`` were last used."""

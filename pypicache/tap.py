@@ -113,7 +113,7 @@ class Doorstep(Service):
         try:
             self._daemon.privilegedStartService()
         except BadInput as error:
-            raise CannotStart(f"pypicache: {error}") from None
+            raise CannotStart(str(error)) from None
 
     def startService(self) -> None:
         """Answer clients, and tell the operator where."""

@@ -41,7 +41,8 @@ class Waiters:
         """Wake everybody who waits now."""
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            waiter.callback(None)
+            if not waiter.called:  # one that was woken before it may have made it give up
+                waiter.callback(None)
 
 
 class Shared(Generic[T]):
@@ -149,8 +150,22 @@ def _after(task: Deferred[None]) -> Deferred[None]:
 def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferred[T]:
     """Cancel a Deferred that takes too long.
 
-    The result fails with :exc:`TimedOut` then.
+    The result fails with :exc:`TimedOut` then; and with :exc:`CancelledError` when it is cancelled itself, whatever the
+    Deferred makes of that (a request of an agent fails with ``ResponseNeverReceived``).
     """
+    leaving = False
+
+    def leave(_: Deferred[T]) -> None:
+        nonlocal leaving
+        leaving = True
+        waiting.cancel()
+
+    def came(result: T | Failure) -> None:
+        if not leaving:
+            outcome.callback(result)  # type: ignore[arg-type]  # a Failure is taken as one
+
+    outcome: Deferred[T] = Deferred(leave)
+    waiting.addBoth(came)
 
     def late(value: T | Failure, _: float) -> T | Failure:
         if isinstance(value, Failure):
@@ -158,7 +173,7 @@ def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferre
             raise TimedOut from None
         return value
 
-    return waiting.addTimeout(seconds, clock, onTimeoutCancel=late)
+    return outcome.addTimeout(seconds, clock, onTimeoutCancel=late)
 
 
 async def pause(clock: IReactorTime, seconds: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from itertools import chain
 from typing import BinaryIO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 import ijson
 import orjson
@@ -23,11 +23,11 @@ from pypicache.core.simple_write import escaped
 CHUNK = 2**16  # bytes
 MOST_TEXT = 300  # characters of a link's text that can be a name
 
-_NEAR = re.compile(r"[A-Za-z0-9._-]+/?")
+_NEAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/?")
 
 
 def read_names(stream: BinaryIO, content_type: str, base_url: str) -> Iterator[Mapping[str, object]]:
-    """The projects an upstream lists: the entries of its JSON as they came, ``{"name": ...}`` for each link of its HTML.
+    """The projects an upstream lists: entries of its JSON as they came, or ``{"name": ...}`` for each link of its HTML.
 
     Entries without a valid name are left out. Neither the list nor its text is ever in memory as a whole.
 
@@ -103,7 +103,7 @@ class _Seen:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * 1024))  # zero: free; a power of two, at most two thirds taken
+        self._slots = array("Q", [0]) * 1024  # zero: free; a power of two, at most two thirds taken
         self._taken = 0
 
     def add(self, text: str) -> bool:
@@ -112,7 +112,7 @@ class _Seen:
             return False
         self._taken += 1
         if self._taken * 3 > len(self._slots) * 2:
-            larger = array("Q", bytes(16 * len(self._slots)))
+            larger = array("Q", [0]) * (2 * len(self._slots))
             for known in self._slots:
                 if known:
                     self._put(larger, known)
@@ -144,8 +144,6 @@ class _Joined:
 
 
 def _read_json(stream: _Joined) -> Iterator[Mapping[str, object]]:
-    if stream.read(0) is None:
-        return
     listed = False
 
     def watched() -> Iterator[tuple[str, str, object]]:
@@ -171,12 +169,11 @@ def _read_json(stream: _Joined) -> Iterator[Mapping[str, object]]:
 
 
 def _read_html(stream: _Joined, encoding: str, base_url: str) -> Iterator[Mapping[str, object]]:
-    decoder = getincrementaldecoder(encoding)("replace")
     base = base_url
     href: str | None = None
     text = ""
-    chunks = chain(iter(lambda: decoder.decode(stream.read(CHUNK)), ""), [decoder.decode(b"", final=True)])
-    for tag, source in chain(pieces(chunks), pieces(["<a>"])):
+    # The last link may never be closed; what comes after it ends it.
+    for tag, source in chain(pieces(_texts(stream, encoding)), pieces(["<a>"])):
         if tag in {"a", "/a"}:
             name = None if href is None else _linked(href, text, base)
             if name is not None:
@@ -192,6 +189,13 @@ def _read_html(stream: _Joined, encoding: str, base_url: str) -> Iterator[Mappin
                 check_api_version(given.get("content", "").strip(), "the project list")
 
 
+def _texts(stream: _Joined, encoding: str) -> Iterator[str]:
+    decoder = getincrementaldecoder(encoding)("replace")
+    while chunk := stream.read(CHUNK):
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
+
+
 def _linked(href: str, text: str, base: str) -> str | None:
     """The project a link is about: its text, or else where it leads. ``None`` if it leads out of the list."""
     href = href.strip()
@@ -199,11 +203,7 @@ def _linked(href: str, text: str, base: str) -> str | None:
         joined, directory = _join(base, href), _join(base, ".")
         # The scheme may differ: behind a proxy a server may not know that it is reached by https.
         inside, outside = joined.partition("://")[2], directory.partition("://")[2]
-        if (
-            not outside
-            or not inside.startswith(outside)
-            or not urlsplit(joined).path.startswith(urlsplit(directory).path)
-        ):
+        if not outside or not inside.startswith(outside):
             return None
         href = inside[len(outside) :].partition("?")[0].partition("#")[0]
     shown = plain(text).strip().rstrip("/")

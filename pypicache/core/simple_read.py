@@ -1,4 +1,4 @@
-"""A project's page of the simple API, read without losing anything (PEP 503, 592, 629, 658, 691, 700, 714, 740, 792)."""
+"""A project's page of the simple API, read without loss (PEP 503, 592, 629, 658, 691, 700, 714, 740, 792)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _WEB_URL = re.compile(
     re.ASCII,
 )  # nothing in it that has to be escaped
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII)
+_COMMON_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")  # safe at first sight
 _SIZE = re.compile(r"\d{1,18}", re.ASCII)
 _API_VERSION = re.compile(r"1(?:\.\d+)*", re.ASCII)
 
@@ -112,11 +113,16 @@ def _read_json(body: bytes, base_url: str, name: ProjectName) -> Project:
     )
 
 
+def _safe(name: str) -> bool:
+    return _COMMON_NAME.fullmatch(name) is not None or safe_file_name(name)
+
+
 def _json_file(entry: dict[str, object], absolute: Callable[[str], str | None]) -> File | None:
     name, url, core_metadata = entry.get("filename"), entry.get("url"), None
-    if not isinstance(name, str) or not safe_file_name(name) or not isinstance(url, str):
+    if not isinstance(name, str) or not _safe(name) or not isinstance(url, str):
         return None
-    address = absolute(url.partition("#")[0])
+    url = url.partition("#")[0]
+    address = absolute(url) if url else None
     if address is None:
         return None
     hashes, size, yanked = entry.get("hashes"), entry.get("size"), entry.get("yanked")
@@ -270,7 +276,7 @@ _ATTRIBUTES = frozenset(
 def _html_file(given: dict[str, str], absolute: Callable[[str], str | None]) -> File | None:
     address, _, fragment = given.get("href", "").strip().partition("#")
     name = unquote(address.partition("?")[0].rpartition("/")[2])
-    if not is_archive(name) or not safe_file_name(name):
+    if not is_archive(name) or not _safe(name):
         return None
     url = absolute(address)
     if url is None:

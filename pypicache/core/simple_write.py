@@ -52,9 +52,7 @@ def render_json(project: Project, url_of: Callable[[File], str]) -> bytes:
     }
     if project.status is not None:
         page["project-status"] = project.status
-    for key, value in project.extra.items():
-        if key not in _PAGE_KEYS:
-            page[key] = value
+    page.update((key, value) for key, value in project.extra.items() if key not in _PAGE_KEYS)
     try:
         return orjson.dumps(page, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:

@@ -193,8 +193,9 @@ class ProjectList:
 
     def _convert(self, spooled: Path, coded: bool, content_type: str, base_url: str, serial: int | None) -> str:
         with spooled.open("rb") as raw:
-            plain = gzip.GzipFile(fileobj=raw) if coded else raw
-            return self._write(read_names(_Bounded(plain, MOST), content_type, base_url), serial, "")
+            plain: BinaryIO = gzip.GzipFile(fileobj=raw) if coded else raw  # type: ignore[assignment]  # it reads binary
+            bounded = io.BufferedReader(_Bounded(plain, MOST))
+            return self._write(read_names(bounded, content_type, base_url), serial, "")
 
     def _write(self, names: Iterable[Mapping[str, object]], serial: int | None, mark: str) -> str:
         """Write all representations; the JSON one first, the others are made from it."""

@@ -15,7 +15,6 @@ from pypicache.store.library import Library
 from pypicache.tasks import InThread
 
 SUFFIX = ".metadata"
-PIECE = 256 * 2**10  # bytes read at a time while a wheel is fetched for its metadata
 
 
 class SideFiles:
@@ -85,15 +84,9 @@ class SideFiles:
 
     async def _fetch_wheel(self, name: ProjectName, file: File) -> None:
         """Have the wheel again, whose metadata we once made and lost."""
-        body = self._library.open(f"{self._index}/{file.path}", name, file, self._login)
-        reader = body.reader(0, None)
-        try:
-            while await reader.read(PIECE):
-                pass
-        finally:
-            reader.close()
-            body.close()
-        await self.make(Held(key=f"{self._index}/{file.path}", project=name, sha256="", size=0))
+        key = f"{self._index}/{file.path}"
+        if await self._library.obtain(key, name, file, self._login):
+            await self.make(Held(key=key, project=name, sha256="", size=0))
 
     async def make(self, wheel: Held) -> None:
         """Take the metadata out of a wheel on the shelf, and put it beside it."""
@@ -104,5 +97,8 @@ class SideFiles:
             await self._library.put(wheel.key + SUFFIX, ProjectName(wheel.project), content)
 
     def _read(self, key: str) -> bytes | None:
-        with self._library.shelf.path(key).open("rb") as stream:
-            return wheel_metadata(stream)
+        try:
+            with self._library.shelf.path(key).open("rb") as stream:
+                return wheel_metadata(stream)
+        except FileNotFoundError:  # it had to make way for something else already
+            return None

@@ -8,6 +8,12 @@ from pypicache.core.errors import Corrupt
 from pypicache.core.model import PREFERRED_HASHES, File
 
 
+def _new(algorithm: str, digest: str) -> hashlib._Hash:
+    if algorithm == "blake2b" and len(digest) < 128:  # the length is part of the algorithm; indexes use 256 bits
+        return hashlib.blake2b(digest_size=len(digest) // 2, usedforsecurity=False)
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
 class Check:
     """Follows the bytes of one file and judges them at the end.
 
@@ -21,7 +27,7 @@ class Check:
         )
         self._sha256 = hashlib.sha256()
         self._other = (
-            None if self._algorithm in {None, "sha256"} else hashlib.new(str(self._algorithm), usedforsecurity=False)
+            None if self._algorithm in {None, "sha256"} else _new(str(self._algorithm), file.hashes[str(self._algorithm)])
         )
         self.size = 0  # bytes so far
 
@@ -33,8 +39,14 @@ class Check:
         twin.size = self.size
         return twin
 
-    def take(self, data: bytes) -> None:
-        """The next bytes."""
+    def take(self, data: bytes, most: int | None = None) -> None:
+        """The next bytes.
+
+        :param most: bytes that there may be in all.
+        :raises Corrupt: there are more; these are not taken.
+        """
+        if most is not None and self.size + len(data) > most:
+            raise Corrupt(f"{self._file.name}: expected {most} bytes, got more")
         self.size += len(data)
         self._sha256.update(data)
         if self._other is not None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -73,7 +74,7 @@ class Download:
         self.clock = clock
         self.spool = spool
         self.began = clock.seconds()
-        self.size: int | None = None  # bytes of the whole file by the upstream's head
+        self.size: int | None = None  # bytes of the whole file by the upstream's head, or else by the page
         self.modified: str | None = None  # the upstream's Last-Modified
         self.check = Check(file)
         self.ranges = True  # until the upstream shows that it has none
@@ -88,7 +89,7 @@ class Download:
         self._room = room
         self._keep = keep
         self._full = full
-        self._ended = False
+        self.ended = False  # nothing more happens to it
         self._told = 0  # bytes that had arrived when the readers were last woken
         self._later: IDelayedCall | None = None
 
@@ -105,7 +106,7 @@ class Download:
     # -- receiving -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Receive the file and put it on the shelf. Never raises; readers are told by :attr:`failure`."""
+        """Receive the file and put it on the shelf. Fails only when cancelled; readers are told by :attr:`failure`."""
         try:
             self._open_spool()
             await self._receive()
@@ -120,14 +121,14 @@ class Download:
         except PypicacheError as error:
             self.log.warn("{index}: {why}", index=self.key, why=str(error))
             self.failure = error
+        except (CancelledError, GeneratorExit):
+            self.failure = Broken(f"{self.file.name}: the server is being stopped")
+            raise
         except Exception as error:
             self.log.failure("the download of {key} failed", key=self.key)
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
-        except BaseException:
-            self.failure = Broken(f"{self.file.name}: the server is being stopped")
-            raise
         finally:
-            self._ended = True
+            self.ended = True
             with suppress(OSError):
                 self.spool.unlink(missing_ok=True)
             self._close_when_alone()
@@ -183,13 +184,15 @@ class Download:
             first = wanted
         elif wanted:
             self.ranges = False
-            if not self.check.decides and answer.validator != self._validator:
-                answer.abort()
-                raise Corrupt(f"{self.file.name}: it changed at the upstream during the download")
+        if wanted and not self.check.decides and (answer.validator is None or answer.validator != self._validator):
+            answer.abort()
+            raise Corrupt(f"{self.file.name}: nothing tells that it did not change at the upstream during the download")
         total = answer.total
         if self.size is not None and total is not None and total != self.size:
             answer.abort()
             raise Corrupt(f"{self.file.name}: its size changed at the upstream from {self.size} to {total} bytes")
+        if total is None and self.size is None:
+            total = self.file.size  # what the page promised is what clients were told
         self.size = total if total is not None else self.size
         self.modified = answer.header("last-modified")
         self._validator = answer.validator
@@ -210,7 +213,7 @@ class Download:
             self._skip -= gone
             data = data[gone:]
         if self.size is not None and self.arrived + len(data) > self.size:
-            raise Corrupt(f"{self.file.name}: the upstream sent more than {self.size} bytes")
+            raise Corrupt(f"{self.file.name}: expected {self.size} bytes, got more")
         if not data:
             return
         assert self.descriptor is not None
@@ -254,7 +257,7 @@ class Download:
         self._close_when_alone()
 
     def _close_when_alone(self) -> None:
-        if self._ended and not self.readers and self.descriptor is not None:
+        if self.ended and not self.readers and self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
@@ -268,13 +271,14 @@ class Download:
         check = self.check.copy() if whole else None
         left = None if end is None or whole else end - first
         if answer.status == 206 and answer.span is not None and answer.span[0] == first:
-            return Through(answer, end=left, check=check)
+            return Through(answer, end=left, check=check, length=self.size)
         self.ranges = self.ranges and not first
         if first and not self.overflowed:
             answer.abort()
             return None
-        self.size = self.size or answer.length
-        return Through(answer, skip=first, end=left, check=check)
+        if self.size is None:
+            self.size = answer.total if answer.total is not None else self.file.size
+        return Through(answer, skip=first, end=left, check=check, length=self.size)
 
 
 @implementer(IReader)

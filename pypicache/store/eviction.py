@@ -79,8 +79,9 @@ class Evictor:
                 break
             for content in contents:
                 after = (content.used, content.sha256)
-                keys = [held.key for held in await self._memory.held_with(content.sha256)]
-                if any(map(self._shelf.in_use, keys)):
+                held = await self._memory.held_with(content.sha256)
+                keys = [file.key for file in held]
+                if any(file.made or self._shelf.in_use(file.key) for file in held):
                     continue
                 await self._in_thread(self._remove, keys)
                 await self._memory.drop(keys)

@@ -83,13 +83,15 @@ class Library:
     async def borrow(self, key: str, project: ProjectName, file: File) -> bool:
         """Take over the same content from another index, if there is any; ``True`` if it is held now."""
         sha256 = file.hashes.get("sha256")
-        if sha256 is None:
-            return False
-        for other in await self.memory.held_with(sha256):
-            if other.key != key and await self._in_thread(self.shelf.link, other.key, key):
-                await self._note(Held(key=key, project=project, sha256=sha256, size=other.size))
+        others = [] if sha256 is None else await self.memory.held_with(sha256)
+        for other in others:
+            if self.shelf.holds(key):  # a download ended while we looked
                 return True
-        return False
+            if other.key != key and await self._in_thread(self.shelf.link, other.key, key):
+                self._evictor.size -= other.size  # a second name takes no room
+                await self._note(Held(key=key, project=project, sha256=other.sha256, size=other.size))
+                return True
+        return self.shelf.holds(key)
 
     async def download(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> Download:
         """The download of a file that is not held: the one under way, or a new one.
@@ -119,6 +121,23 @@ class Library:
         self.downloads[key] = download
         self._tasks.start(self._run(download), f"the download of {key}")
         return download
+
+    async def obtain(self, key: str, project: ProjectName, file: File, login: UpstreamURL | None) -> bool:
+        """Bring a file onto the shelf; ``False`` if it cannot be stored.
+
+        :raises PypicacheError: it cannot be had.
+        """
+        if self.shelf.holds(key) or await self.borrow(key, project, file):
+            return True
+        download = await self.download(key, project, file, login)
+        try:
+            while not download.ended:
+                await download.changed.wait()
+        finally:
+            download.leave()
+        if download.failure is not None:
+            raise download.failure
+        return self.shelf.holds(key)
 
     async def _run(self, download: Download) -> None:
         try:
@@ -207,6 +226,7 @@ class ComingBody:
     async def find(self, first: int, end: int | None) -> IReader:
         """The reader that gives the bytes: the best way to have them, decided now."""
         library = self.library
+        ranges = True
         if self._key not in library.downloads:
             if await library.borrow(self._key, self._project, self._file):
                 kept = library.open(self._key, self._project, self._file, self._login)
@@ -219,7 +239,9 @@ class ComingBody:
                 through = await self._through(first, end)
                 if through is not None:
                     return through
+                ranges = False
         download = await self._download()
+        download.ranges = download.ranges and ranges
         reader = download.reader(first, end)
         download.leave()
         return reader
@@ -243,7 +265,7 @@ class ComingBody:
         wanted = None if until is None else until - first
         if begins:
             return Through(answer, end=wanted)
-        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None)
+        return Through(answer, skip=first, end=wanted, check=Check(self._file) if whole else None, length=self.size)
 
     def learn(self) -> None:
         """Take over the size that the upstream's own head gave."""

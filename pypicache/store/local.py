@@ -45,7 +45,8 @@ class Shelf:
         self.root.mkdir(parents=True, exist_ok=True)
         self.spool.mkdir(parents=True, exist_ok=True)
         for left in self.spool.iterdir():
-            left.unlink()
+            if left.is_symlink() or not left.is_dir():  # directories are none of ours
+                left.unlink()
 
     def path(self, key: str) -> Path:
         """Where the file of this key is, or would be."""

@@ -26,13 +26,23 @@ class Through:
     :param end: bytes after ``skip`` that it wants; ``None`` for all of them.
     :param check: judges the bytes of a whole file. The last byte is held back until it has, so that nobody completes a
         file that is not what was promised.
+    :param length: bytes of the whole file, if that is known; for ``check``.
     """
 
-    def __init__(self, answer: Answer, *, skip: int = 0, end: int | None = None, check: Check | None = None) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        skip: int = 0,
+        end: int | None = None,
+        check: Check | None = None,
+        length: int | None = None,
+    ) -> None:
         self._answer = answer
         self._skip = skip
         self._left = end
         self._check = check
+        self._length = length
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
         self._held = False
@@ -49,7 +59,7 @@ class Through:
             data = data[: self._left]
             self._left -= len(data)
         if self._check is not None:
-            self._check.take(data)
+            self._check.take(data, self._length)
         if data:
             self._pieces.append(data)
             self._waiting += len(data)
@@ -66,11 +76,13 @@ class Through:
             self._over = result
             if isinstance(result, Failure):
                 pass
+            elif not result and (self._check is None or not self._check.decides) and self._left is None:
+                self._over = Failure(Broken("nothing tells where the upstream's file ends"))
             elif self._left:
                 self._over = Failure(Broken(f"the upstream sent {self._left} bytes less than were asked for"))
             elif self._check is not None:
                 try:
-                    self._check.judge(None)
+                    self._check.judge(self._length)
                 except Broken:
                     self._over = Failure()
         self._change.tell()

@@ -22,6 +22,7 @@ from twisted.web.client import (
     HostnameCachingHTTPSPolicy,
     HTTPConnectionPool,
     ProxyAgent,
+    _HTTP11ClientFactory,
 )
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -69,6 +70,7 @@ def make_agent(
     :raises BadInput: a bundle that cannot be read, or a proxy of a kind that we do not speak.
     """
     pool = HTTPConnectionPool(reactor)
+    pool._factory = _QuietFactory  # Twisted has no public way to keep two lines per connection out of the log
     pool.maxPersistentPerHost = connections
     pool.cachedConnectionTimeout = KEPT_ALIVE
     # Without the cache each request, also one over a kept connection, would read the platform's store again.
@@ -78,6 +80,10 @@ def make_agent(
     )
     direct = Agent.usingEndpointFactory(reactor, routes, pool)
     return UpstreamAgent(_Routed(direct, routes, pool), pool)
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
 
 
 def trust_root(ca_bundle: Path | None, environ: Mapping[str, str]) -> object:

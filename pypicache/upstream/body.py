@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -128,7 +128,7 @@ class _Body(Protocol):
         self._left = left
         self._idle: IDelayedCall | None = None
         self._over = False
-        self.ended: Deferred[bool] = Deferred(lambda _: self.abort())
+        self.ended: Deferred[bool] = Deferred(lambda _: self._end(Failure(CancelledError())))
 
     def connectionMade(self) -> None:
         self._idle = self._clock.callLater(IDLE, self._too_quiet)

@@ -85,7 +85,8 @@ class Breaker:
         self.last_error = why
         if pause is not None:
             self._open_until = max(self._open_until or 0, now + pause)
-        elif self._trying or self.failures >= THRESHOLD:
+        elif self._trying or (self._open_until is None and self.failures >= THRESHOLD):
+            # The failures of requests that were under way already when the circuit opened do not lengthen the pause.
             self._open_until = now + self._pause * (0.75 + self._jitter() / 2)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self._trying = False

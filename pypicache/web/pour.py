@@ -148,7 +148,8 @@ async def _write(request: Request, reader: IReader) -> None:
             request.write(piece)
             await flow.ready()
     finally:
-        request.unregisterProducer()
+        if request.channel is not None:  # otherwise the client left, and twisted.web has taken everything down already
+            request.unregisterProducer()
 
 
 class Cut(Broken):

@@ -230,7 +230,10 @@ class Wire:
     def _cut(self, request: Request) -> Deferred[None]:
         # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
         over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
-        request.loseConnection()
+        if request.chunked or request.responseHeaders.hasHeader("content-length"):
+            request.loseConnection()
+        else:  # for HTTP/1.0 the closed connection alone is the end of the body: only a reset tells that it is none
+            request.transport.abortConnection()
         return over
 
 

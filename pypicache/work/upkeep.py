@@ -153,18 +153,23 @@ class Upkeep:
         on_shelf: set[str] = await self._in_thread(lambda: set(self._shelf.walk()))
         await self._memory.drop(remembered - on_shelf)
         missing = iter(sorted(on_shelf - remembered))
+        count = 0
         while batch := list(islice(missing, BATCH)):
             found: list[Held] = await self._in_thread(self._read_in, batch)
             await self._memory.hold(found)
+            count += len(found)
         await self._evictor.count()
-        if on_shelf - remembered:
-            self.log.info("{count} files were found on disk and are used again", count=len(on_shelf - remembered))
+        if count:
+            self.log.info("{count} files were found on disk and are used again", count=count)
         await self.sweep()
 
     def _read_in(self, keys: list[str]) -> list[Held]:
         found = []
         for key in keys:
             parts = key.split("/")
+            if (len(parts), *parts[2:3]) not in {(6, "+f"), (5, "+e")} or not key.isprintable():
+                self.log.warn("{key!r} is none of our files, and is left alone", key=key)
+                continue
             projects = projects_of(parts[-1].removesuffix(METADATA))
             digest = sha256()
             size = 0
@@ -191,4 +196,4 @@ class Upkeep:
     def _plausible(parts: list[str], sha256_digest: str) -> bool:
         # The directories may come from another algorithm, where the index gives no sha256; that cannot be told here,
         # and such files are read again from the upstream, at the price of one more download.
-        return len(parts) == 6 and parts[3] + parts[4] == sha256_digest[:16]
+        return parts[3] + parts[4] == sha256_digest[:16]

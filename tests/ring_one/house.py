@@ -180,6 +180,7 @@ class Pending:
     def __init__(self, case: HouseCase, asked: Deferred[Any], url: str) -> None:
         self._case = case
         self._url = url
+        self.asked = asked
         self.response: Any = None
         self.failure: Failure | None = None
         self.collector = _Collector()
@@ -228,8 +229,16 @@ class HouseCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        self.up = UpstreamSite()
+        self.up = self.upstream_site()
         self.start()
+
+    def upstream_site(self) -> UpstreamSite:
+        """The upstream; tests may replace it."""
+        return UpstreamSite()
+
+    def reach(self, resource: Any) -> Any:
+        """An agent that reaches a site in memory; tests may replace it."""
+        return RequestTraversalAgent(resource)
 
     def settings(self) -> Settings:
         """What the daemon is configured to be; tests may replace it."""
@@ -239,7 +248,7 @@ class HouseCase(SynchronousTestCase):
         """Start the daemon, as after a restart."""
         from attrs import evolve
 
-        self.upstream_agent = RequestTraversalAgent(self.up.resource())
+        self.upstream_agent = self.reach(self.up.resource())
         settings = evolve(self.settings(), **changes)
 
         def at_once(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
@@ -248,7 +257,7 @@ class HouseCase(SynchronousTestCase):
         agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))
         self.house = build(settings, agent, self.clock, at_once, at_once, "0" * 32)
         self.house.shelf.prepare()
-        self.agent = RequestTraversalAgent(self.house.door)
+        self.agent = self.reach(self.house.door)
         return self.house
 
     def stop(self) -> None:

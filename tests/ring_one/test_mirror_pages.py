@@ -18,37 +18,37 @@ class FreshnessTests(HouseCase):
 
     def test_a_page_is_asked_for_once(self) -> None:
         """While a page is fresh, no client waits for the upstream."""
-        self.assertEqual(self.page("demo").code, 200)
-        self.assertEqual(self.page("Demo").code, 200)
-        self.assertEqual(self.up.asked("/simple/demo/"), 1)
+        assert self.page("demo").code == 200
+        assert self.page("Demo").code == 200
+        assert self.up.asked("/simple/demo/") == 1
 
     def test_file_is_streamed_kept_and_found_again(self) -> None:
         """The first client's bytes come from the upstream, the second one's from the disk."""
         self.up.files["/packages/demo-1.0-py3-none-any.whl"] = WHEEL
         url = self.files("demo")[0]["url"]
         first = self.get(url)
-        self.assertEqual((first.code, first.body, first.whole), (200, WHEEL, True))
+        assert (first.code, first.body, first.whole) == (200, WHEEL, True)
         second = self.get(url)
-        self.assertEqual((second.code, second.body), (200, WHEEL))
-        self.assertEqual(self.up.asked("/packages/demo-1.0-py3-none-any.whl"), 1)
+        assert (second.code, second.body) == (200, WHEEL)
+        assert self.up.asked("/packages/demo-1.0-py3-none-any.whl") == 1
 
     def test_unknown_project(self) -> None:
         """404 means that there is no such project (conformance test 48)."""
-        self.assertEqual(self.page("nothing").code, 404)
+        assert self.page("nothing").code == 404
 
     def test_upstream_down_and_nothing_known(self) -> None:
         """503 with a whole number of seconds (conformance test 49)."""
         self.up.status = 500
         answer = self.page("demo")
-        self.assertEqual(answer.code, 503)
-        self.assertEqual(str(int(answer.header("retry-after") or "")), answer.header("retry-after"))
+        assert answer.code == 503
+        assert str(int(answer.header("retry-after") or "")) == answer.header("retry-after")
 
     def test_everybody_waits_for_one_question(self) -> None:
         """Any number of clients, one request to the upstream."""
         self.up.gate = Deferred()
         waiting = [self.begin("/root/pypi/+simple/demo/", accept="*/*") for _ in range(5)]
-        self.assertFalse(waiting[0].over)
+        assert not waiting[0].over
         self.up.gate.callback(None)
-        self.assertTrue(all(one.over for one in waiting))
-        self.assertEqual([one.answer().code for one in waiting], [200] * 5)
-        self.assertEqual(self.up.asked("/simple/demo/"), 1)
+        assert all(one.over for one in waiting)
+        assert [one.answer().code for one in waiting] == [200] * 5
+        assert self.up.asked("/simple/demo/") == 1

@@ -96,8 +96,8 @@ class JSONTests(HouseCase):
 HTML_PAGE = f"""<!DOCTYPE html><html><head>
 <meta name="pypi:repository-version" content="1.4"><meta name="pypi:project-status" content="archived">
 <meta name="pypi:project-status-reason" content="a &lt; b"></head><body>
-<a href="../../packages/demo-1.0-py3-none-any.whl#sha256={'a' * 64}" data-requires-python="&gt;=3.8"
-   data-core-metadata="sha256={'b' * 64}" data-dist-info-metadata="sha256={'b' * 64}"
+<a href="../../packages/demo-1.0-py3-none-any.whl#sha256={"a" * 64}" data-requires-python="&gt;=3.8"
+   data-core-metadata="sha256={"b" * 64}" data-dist-info-metadata="sha256={"b" * 64}"
    data-yanked="a &amp; b" data-gpg-sig="true" data-provenance="/p/1" data-x-new="&quot;1&quot;">demo-1.0</a><br>
 <a href=http://files.example/packages/demo-1.0%2Blocal.tar.gz data-yanked>demo-1.0+local.tar.gz</a>
 <a href="/somewhere/else">Documentation</a>

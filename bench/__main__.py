@@ -1,0 +1,140 @@
+"""Measure pypicache beside other caches on this machine, and print a table: ``python -m bench``, or ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import orjson
+from attrs import asdict
+
+from bench.figures import FIGURES, Run
+from bench.material import QUICK, Material, Plan
+from bench.peers import PEERS, Peer, Tools
+from bench.processes import Failed, Missing, Process, free_port, plain_environment
+from bench.table import Row, markdown
+
+_HERE = Path(__file__).parent
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pypicache-bench"
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller numbers, done in two minutes")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=FIGURES,
+        metavar="FIGURE",
+        help=f"one of {', '.join(FIGURES)}; may be repeated",
+    )
+    parser.add_argument(
+        "--server", action="append", choices=PEERS, metavar="SERVER", help=f"one of {', '.join(PEERS)}; may be repeated"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers; default: bench/results/")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="DIR",
+        default=_CACHE / "peers",
+        help="environment for the other programs; default: %(default)s",
+    )
+    return parser.parse_args(given)
+
+
+@contextmanager
+def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iterator[Run]:
+    """Make the material and start the upstream and the servers; stop them all at the end, whatever happens."""
+    with ExitStack() as stack:
+        Material(work / "root").everything(plan)
+        port, log = free_port(), work / "access.log"
+        log.touch()
+        command: list[str | Path] = [sys.executable, "-m", "bench.upstream", work / "root", str(port), log]
+        process = Process(
+            command, plain_environment(work, PYTHONPATH=str(_HERE.parent)), work / "upstream.log", _HERE.parent
+        )
+        stack.callback(process.stop)
+        upstream = Peer("direct", "", f"http://127.0.0.1:{port}/simple/", process)
+        upstream.start()
+        peers: dict[str, Peer] = {}
+        starts: dict[str, float] = {}
+        gaps: dict[str, str] = {}
+        for name in wanted:
+            place = work / name
+            place.mkdir()
+            try:
+                peer = PEERS[name](place, upstream.index, tools)
+                stack.callback(peer.process.stop)
+                starts[name] = peer.start()
+                peers[name] = peer
+            except Missing as error:
+                gaps[name] = str(error)
+            except (Failed, OSError) as error:
+                gaps[name] = "did not start"
+                say(str(error))
+        time.sleep(1)  # what a server does after its first answer is part of its start
+        yield Run(plan, work, upstream, log, peers, starts, gaps, tools)
+
+
+def about(run: Run) -> str:
+    """What was measured, and where."""
+    versions = ", ".join(f"{peer.name} {peer.version}" for peer in run.peers.values())
+    machine = (
+        f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {versions}; {machine}; everything on this machine"
+
+
+def write(path: Path, run: Run, rows: list[Row]) -> None:
+    """Write the numbers as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "about": about(run),
+        "plan": asdict(run.plan),
+        "rows": [{**asdict(row), "ratio": row.ratio()} for row in rows],
+    }
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def say(text: str) -> None:
+    """Tell the person who waits how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """End in order, so that everything that was started is stopped."""
+    raise SystemExit(128 + number)
+
+
+def main(given: Sequence[str]) -> None:
+    """Measure, print, write."""
+    options = arguments(given)
+    signal.signal(signal.SIGTERM, stop)
+    plan = QUICK if options.quick else Plan()
+    wanted = options.server or list(PEERS)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="pypicache-bench-") as directory:
+        begun = time.monotonic()
+        with servers(plan, Path(directory), Tools(options.peers), wanted) as run:
+            for name in options.only or FIGURES:
+                say(f"{time.monotonic() - begun:4.0f} s  {name}")
+                rows += FIGURES[name](run)
+            results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+            write(results, run, rows)
+            print(about(run) + "\n\n" + markdown(rows, [*wanted, "direct"]))
+    say(f"{time.monotonic() - begun:4.0f} s  written to {results}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
