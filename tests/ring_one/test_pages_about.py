@@ -94,7 +94,7 @@ class SelfTests(AboutCase):
         """404, whatever is asked of them."""
         for path in ("/nobody", "/nobody/", "/nobody/pypi", "/root/nothing", "/root/nothing/+simple/", "/root/nothing/",
                      "/root/nothing/+simple/demo/", "/nobody/pypi/+api", "/root/nothing/demo",
-                     "/root/nothing/+f/abc/0123456789abc/demo-1.tar.gz", "/+nothing", "/root/pypi/+nothing/x"):  # fmt: skip
+                     "/root/nothing/+f/abc/0123456789abc/demo-1.tar.gz", "/+nothing", "/root/pypi/+no/x"):  # fmt: skip
             for accept in (PIP, "application/json", "text/html"):
                 self.assertEqual(self.get(path, accept=accept).code, 404, path)
         self.assertEqual(self.up.log, [])

@@ -27,13 +27,13 @@ class ListCase(HouseCase):
             ],
         }  # fmt: skip
 
-    def list(self, **headers: str) -> Answer:
+    def listed(self, **headers: str) -> Answer:
         """The list."""
         return self.get(LIST, **{"accept": PIP, **headers})
 
     def names(self, **headers: str) -> list[str]:
         """The names in it, normalised."""
-        answer = self.list(**headers)
+        answer = self.listed(**headers)
         self.assertEqual(answer.code, 200)
         return [project["name"].lower().replace(".", "-") for project in answer.json()["projects"]]
 
@@ -43,14 +43,14 @@ class ContentTests(ListCase):
 
     def test_json(self) -> None:
         """Each project once (conformance test 19)."""
-        answer = self.list()
+        answer = self.listed()
         self.assertEqual(answer.header("content-type"), JSON)
         self.assertEqual(answer.json()["meta"]["api-version"].partition(".")[0], "1")
         self.assertEqual(sorted(self.names()), ["demo", "foo-bar"])
 
     def test_html(self) -> None:
         """The addresses are relative, from which poetry takes the names (conformance test 19)."""
-        answer = self.list(accept="text/html")
+        answer = self.listed(accept="text/html")
         self.assertEqual(sorted(link.href for link in anchors(answer.body)), ["demo/", "foo-bar/"])
 
     def test_without_a_slash(self) -> None:
@@ -69,8 +69,8 @@ class ContentTests(ListCase):
 
     def test_gzip(self) -> None:
         """Compressed for those who take it, under another tag (conformance test 27)."""
-        plain = self.list()
-        packed = self.list(accept_encoding="gzip, zstd")
+        plain = self.listed()
+        packed = self.listed(accept_encoding="gzip, zstd")
         self.assertEqual((packed.header("content-encoding"), gzip.decompress(packed.body)), ("gzip", plain.body))
         self.assertNotEqual(plain.header("etag"), packed.header("etag"))
         self.assertEqual(packed.header("vary"), "Accept, Accept-Encoding")
@@ -78,17 +78,19 @@ class ContentTests(ListCase):
     def test_304(self) -> None:
         """Who has it is not sent it again (conformance test 26)."""
         for headers in ({}, {"accept_encoding": "gzip"}, {"accept": "text/html"}):
-            tag = self.list(**headers).header("etag") or ""
-            again = self.list(**headers, if_none_match=tag)
+            tag = self.listed(**headers).header("etag") or ""
+            again = self.listed(**headers, if_none_match=tag)
             self.assertEqual((again.code, again.body, again.header("content-type")), (304, b"", None))
             self.assertEqual(again.header("etag"), tag)
 
     def test_html_upstream(self) -> None:
         """An upstream without JSON, whose names are hostile."""
         self.up.content_type = "text/html"
-        self.up.pages["/simple/"] = '<a href="/simple/demo/">demo</a><a href="x/">&lt;script&gt;</a><a href="../">..</a>'
+        self.up.pages["/simple/"] = (
+            '<a href="/simple/demo/">demo</a><a href="x/">&lt;script&gt;</a><a href="../">..</a>'
+        )
         self.assertEqual(sorted(self.names()), ["demo", "x"])
-        self.assertNotIn("script", tags(self.list(accept="text/html").body))
+        self.assertNotIn("script", tags(self.listed(accept="text/html").body))
 
     def test_an_empty_index(self) -> None:
         """No projects is an answer."""
@@ -102,45 +104,45 @@ class FreshnessTests(ListCase):
     def test_asked_for_once(self) -> None:
         """While it is fresh, in all its formats."""
         for accept in (PIP, "text/html"):
-            self.list(accept=accept)
+            self.listed(accept=accept)
         self.assertEqual(self.up.asked("/simple/"), 1)
         self.assertIn("gzip", self.up.log[0].headers["accept-encoding"])
 
     def test_revalidated(self) -> None:
         """When it expired; an upstream's 304 renews it."""
         self.up.headers["ETag"] = '"list-1"'
-        tag = self.list().header("etag")
+        tag = self.listed().header("etag")
         self.advance(1801)
-        answer = self.list()
+        answer = self.listed()
         self.assertEqual((answer.header("etag"), answer.header("cache-control")), (tag, "max-age=600, public"))
         self.assertEqual(self.up.log[-1].headers["if-none-match"], '"list-1"')
         self.assertEqual(self.up.asked("/simple/"), 2)
 
     def test_changed(self) -> None:
         """A new project is found when the list expired."""
-        tag = self.list().header("etag") or ""
+        tag = self.listed().header("etag") or ""
         self.up.pages["/simple/"] = {"meta": {"api-version": "1.0"}, "projects": [{"name": "new"}]}
         self.advance(1801)
-        self.assertEqual(self.list(if_none_match=tag).code, 200)
+        self.assertEqual(self.listed(if_none_match=tag).code, 200)
         self.assertEqual(self.names(), ["new"])
 
     def test_upstream_down(self) -> None:
         """The last list is served, marked; without one it is 503 (conformance test 49)."""
         self.up.status = 500
-        answer = self.list()
+        answer = self.listed()
         self.assertEqual((answer.code, (answer.header("retry-after") or "").isdigit()), (503, True))
         self.up.status = 200
         self.advance(31)
         self.assertEqual(len(self.names()), 2)
         self.up.status = 500
         self.advance(1801)
-        answer = self.list()
+        answer = self.listed()
         self.assertEqual((answer.code, answer.header("cache-control")), (200, "no-cache"))
         self.assertIsNotNone(answer.header("x-pypicache-stale"))
 
     def test_broken_list(self) -> None:
         """Half a list replaces no whole one (conformance test 49)."""
-        self.list()
+        self.listed()
         self.advance(1801)
         self.up.pages["/simple/"] = '{"meta": {"api-version": "1.0"}, "projects": [{"name": "a"},'
         self.assertEqual(sorted(self.names()), ["demo", "foo-bar"])
@@ -158,7 +160,7 @@ class FreshnessTests(ListCase):
 
     def test_after_a_restart(self) -> None:
         """It is on disk."""
-        self.list()
+        self.listed()
         self.stop()
         self.start()
         self.assertEqual(len(self.names()), 2)
@@ -173,7 +175,7 @@ class FreshnessTests(ListCase):
             return gzip.compress(bytes(2**24))
 
         self.up.special["/simple/"] = bomb
-        self.assertEqual(self.list().code, 503)
+        self.assertEqual(self.listed().code, 503)
 
 
 class WithoutTests(ListCase):
@@ -188,5 +190,5 @@ class WithoutTests(ListCase):
         self.page("demo")
         self.page("nothing")
         self.assertEqual(self.names(), ["demo"])
-        self.assertEqual([link.href for link in anchors(self.list(accept="text/html").body)], ["demo/"])
+        self.assertEqual([link.href for link in anchors(self.listed(accept="text/html").body)], ["demo/"])
         self.assertEqual(self.up.asked("/simple/"), 0)

@@ -5,29 +5,41 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-from attrs import evolve
-from twisted.logger import LogEvent, eventAsText, globalLogPublisher
+from attrs import define, evolve, field
+from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogPublisher
 from twisted.web.server import Request
+from zope.interface import implementer
 
 from pypicache.core.spec import MirrorSpec
 from pypicache.settings import Settings
 from tests.ring_one.house import HouseCase, file_of, page_of
 
 SDIST = b"sdist " * 100
-PASSWORD = "s3cr3t/p@ss"
+PLAIN = "s3cr3t/p@ss"
 QUOTED = "s3cr3t%2Fp%40ss"
-BASIC = "Basic " + b64encode(f"robot:{PASSWORD}".encode()).decode()
+BASIC = "Basic " + b64encode(f"robot:{PLAIN}".encode()).decode()
+
+
+@implementer(ILogObserver)
+@define
+class Watcher:
+    """Remembers everything that is logged."""
+
+    events: list[LogEvent] = field(factory=list)
+
+    def __call__(self, event: LogEvent) -> None:
+        self.events.append(event)
 
 
 class SecretCase(HouseCase):
     """In front of an upstream that wants a password; everything that is logged is looked at."""
 
-    password = QUOTED
+    quoted = QUOTED
 
     def setUp(self) -> None:
-        self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        self.watcher = Watcher()
+        globalLogPublisher.addObserver(self.watcher)
+        self.addCleanup(globalLogPublisher.removeObserver, self.watcher)
         super().setUp()
         self.up.pages["/simple/demo/"] = page_of(
             "demo",
@@ -40,17 +52,17 @@ class SecretCase(HouseCase):
             self.up.files[f"/packages/demo-{number}.tar.gz"] = SDIST + extra
 
     def settings(self) -> Settings:
-        url = f"http://robot:{self.password}@up.example/simple/"
+        url = f"http://robot:{self.quoted}@up.example/simple/"
         return evolve(super().settings(), indexes=(MirrorSpec.from_options("root/pypi", {"mirror_url": url}),))
 
     def tearDown(self) -> None:
         super().tearDown()
-        for event in self.events:
+        for event in self.watcher.events:
             self.assert_masked(eventAsText(event) + repr(event))
 
     def assert_masked(self, text: str) -> None:
         """No spelling of the password in it."""
-        for spelled in (PASSWORD, QUOTED, BASIC.removeprefix("Basic ")):
+        for spelled in (PLAIN, QUOTED, BASIC.removeprefix("Basic ")):
             self.assertNotIn(spelled, text)
 
     def authorizations(self) -> list[tuple[str, str | None]]:
@@ -154,7 +166,7 @@ class ShowingTests(SecretCase):
                 self.assertNotEqual(answer.code, 200)
                 self.assert_masked(answer.body.decode() + repr(answer.headers))
         self.assert_masked(self.get("/+status").body.decode())
-        self.assertTrue(any("up.example" in eventAsText(event) for event in self.events))
+        self.assertTrue(any("up.example" in eventAsText(event) for event in self.watcher.events))
 
     def test_a_url_that_is_none(self) -> None:
         """What the operator is told about a mistake in it hides them too."""
@@ -181,7 +193,7 @@ class ChangingTests(SecretCase):
         self.get(url)
         self.stop()
         asked = len(self.up.log)
-        self.password = "new"
+        self.quoted = "new"
         self.start()
         self.assertEqual(len(self.files("demo")), 4)
         self.assertEqual(self.get(url).body, SDIST)
