@@ -224,7 +224,8 @@ class Memory:
             try:
                 body = zlib.decompress(row[3])
             except zlib.error as error:
-                raise sqlite3.DatabaseError(f"the page of {project} is damaged") from error
+                self.log.warn("the remembered page of {project} is damaged: {why}", project=project, why=str(error))
+                return None
             return Page(
                 source=row[0], url=row[1], content_type=row[2], body=body, etag=row[4], modified=row[5],
                 serial=row[6], checked=row[7], missing=row[8],

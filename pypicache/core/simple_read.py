@@ -323,7 +323,7 @@ def _joiner(base_url: str) -> Callable[[str], str | None]:
     """A function that makes an address absolute, or ``None`` of it where it is not one of the web."""
 
     def absolute(address: str) -> str | None:
-        if _WEB_URL.fullmatch(address):
+        if "@" not in address and _WEB_URL.fullmatch(address):
             return address
         try:
             joined = urljoin(base_url, address)
@@ -331,7 +331,11 @@ def _joiner(base_url: str) -> Callable[[str], str | None]:
                 joined = quote(urlsplit(joined).geturl(), safe="!#$%&'()*+,/:;=?@[]~")
         except ValueError:
             return None
-        return joined if _WEB_URL.fullmatch(joined) else None
+        if not _WEB_URL.fullmatch(joined):
+            return None
+        # Some upstreams repeat the credentials they were asked with; those are not for whoever reads the page.
+        parts = urlsplit(joined)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else joined
 
     return absolute
 

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypicache.core.dist import projects_of
-from pypicache.core.errors import BadInput, NotFound, PypicacheError
+from pypicache.core.errors import BadInput, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
 from pypicache.index.catalog import Catalog
 from pypicache.index.mirror import Mirror
@@ -195,16 +195,17 @@ class Wire:
         await self.conventional(request, "root", "pypi", tag, letter, project, filename)
 
     async def _pour(self, request: Request, mirror: Mirror, path: str) -> None:
-        unknown: PypicacheError = NotFound(f"{mirror.name} has no file {path!r}")
+        # A name such as a-b-1.zip may belong to a or to a-b; what is said of the most plausible project counts.
+        unknown: list[PypicacheError] = []
         for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):
             try:
                 body = await mirror.open(project, path)
-            except NotFound as error:
-                unknown = error
+            except (NotFound, Offline) as error:
+                unknown.append(error)
             else:
                 await pour(request, body, _lifetime(path))
                 return
-        raise unknown
+        raise unknown[0] if unknown else NotFound(f"{mirror.name} has no file {path!r}")
 
     # -- the common parts ------------------------------------------------------------------------------------------
 
