@@ -254,7 +254,7 @@ class HouseCase(SynchronousTestCase):
         def at_once(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
             return maybeDeferred(function, *arguments)
 
-        agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))  # type: ignore[no-untyped-call]  # Twisted has no types there
+        agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))
         self.house = build(settings, agent, self.clock, at_once, at_once, "0" * 32)
         self.house.shelf.prepare()
         self.agent = self.reach(self.house.door)

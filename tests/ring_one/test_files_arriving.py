@@ -53,16 +53,16 @@ class FollowingTests(FileCase):
         def slowly(function: object, *arguments: object) -> Deferred[object]:
             gate: Deferred[object] = Deferred()
             held.append(gate)
-            return gate.addCallback(lambda _: ask(function, *arguments))  # type: ignore[arg-type]  # any callable
+            return gate.addCallback(lambda _: ask(function, *arguments))
 
-        memory._in_thread = slowly  # type: ignore[method-assign]  # the thread, which is ours to choose
+        memory._in_thread = slowly
         clients = [self.begin(url), self.begin(url)]
         held.pop(0).callback(None)
         self.settle()
         while held:
             held.pop().callback(None)
             self.settle()
-        memory._in_thread = ask  # type: ignore[method-assign]  # as above
+        memory._in_thread = ask
         self.assertEqual([client.answer().body == CONTENT for client in clients], [True, True])
         self.assertEqual(self.up.asked(AT), 1)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import namedtuple
 from hashlib import sha256
+from types import SimpleNamespace
 
 from pypicache.core.spec import MirrorSpec
 from pypicache.settings import Settings
@@ -161,10 +161,9 @@ class EvictionTests(FileCase):
     def test_room_is_made_on_a_full_disk(self) -> None:
         """Where the disk is full before the cap is reached, old files make way for new ones."""
         urls = [self.fetch(number) for number in range(5)]
-        disk = namedtuple("disk", "f_bavail f_blocks f_frsize")
 
         def statvfs(_: object) -> object:
-            return disk(5 * SIZE + SIZE // 2 + 5000 - self.on_disk(), 100_000, 1)
+            return SimpleNamespace(f_bavail=5 * SIZE + SIZE // 2 + 5000 - self.on_disk(), f_blocks=100_000, f_frsize=1)
 
         self.patch(os, "statvfs", statvfs)
         urls.append(self.fetch(5))
