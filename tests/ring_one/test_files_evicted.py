@@ -140,6 +140,17 @@ class EvictionTests(FileCase):
         self.assertEqual(self.get(url + ".metadata").body, METADATA)
         self.assertEqual(len(self.up.log), asked)
 
+    def test_metadata_that_we_made_and_another_file_like_it(self) -> None:
+        """Nor does it go because a file of the same content is old."""
+        url = self.demo(wheel_of(METADATA), by_hand=False)
+        self.get(url)
+        same = self.demo(METADATA, name="demo-99.tar.gz", by_hand=False)
+        self.assertEqual(self.get(same).body, METADATA)
+        for number in range(12):
+            self.fetch(number)
+        self.assertFalse(self.holds(url))
+        self.assertTrue(self.holds(url + ".metadata"))
+
     def test_larger_than_the_cap(self) -> None:
         """A file larger than everything is served, and the cache is below its cap afterwards."""
         large = bytes_of(CAP + 1)
