@@ -157,7 +157,9 @@ def install(run: Run) -> list[Row]:
     packages = f"uv, {plan.set_size} packages"
 
     def uv(server: Peer, project: str) -> Cell:
-        return Cell(timed_install(run, server, "uv", project, plan.set_size))
+        used = server.process.processor_seconds()
+        seconds = timed_install(run, server, "uv", project, plan.set_size)
+        return Cell(seconds, note=f"CPU {server.process.processor_seconds() - used:.2f} s")
 
     def fast(server: Peer, number: int) -> dict[str, Cell]:
         return {"cold": uv(server, "cold-all")}
@@ -168,7 +170,7 @@ def install(run: Run) -> list[Row]:
     def hot(server: Peer, number: int) -> dict[str, Cell]:
         asked = run.asked()
         cell = uv(server, "cold-all")
-        return {"hot": Cell(cell.value, note=after_cache(run, server, asked))}
+        return {"hot": Cell(cell.value, note=", ".join(filter(None, [cell.note, after_cache(run, server, asked)])))}
 
     timed_install(run, run.upstream, "uv", "cold-all", plan.set_size)  # the first run of a program is slower
     rows = run.rows({"cold": Row(figure=f"{packages}, cold", unit="s", reference="direct")}, fast)

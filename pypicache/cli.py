@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from pypicache import __version__
@@ -25,6 +25,10 @@ PATIENCE = 10  # seconds for an answer of the daemon
 
 class _Parser(ArgumentParser):
     """Says what is wrong with a command line in one line."""
+
+    def __init__(self, **more: Any) -> None:
+        # An abbreviation that is clear today is ambiguous when the next flag is added.
+        super().__init__(**more, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; --help lists what there is")

@@ -103,7 +103,7 @@ class _Seen:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * 1024))  # zero: free; a power of two, at most two thirds taken
+        self._slots = array("Q", [0]) * 1024  # zero: free; a power of two, at most two thirds taken
         self._taken = 0
 
     def add(self, text: str) -> bool:
@@ -112,7 +112,7 @@ class _Seen:
             return False
         self._taken += 1
         if self._taken * 3 > len(self._slots) * 2:
-            larger = array("Q", bytes(16 * len(self._slots)))
+            larger = array("Q", [0]) * (2 * len(self._slots))
             for known in self._slots:
                 if known:
                     self._put(larger, known)

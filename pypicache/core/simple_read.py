@@ -121,7 +121,8 @@ def _json_file(entry: dict[str, object], absolute: Callable[[str], str | None]) 
     name, url, core_metadata = entry.get("filename"), entry.get("url"), None
     if not isinstance(name, str) or not _safe(name) or not isinstance(url, str):
         return None
-    address = absolute(url.partition("#")[0])
+    url = url.partition("#")[0]
+    address = absolute(url) if url else None
     if address is None:
         return None
     hashes, size, yanked = entry.get("hashes"), entry.get("size"), entry.get("yanked")

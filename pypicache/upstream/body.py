@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +16,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from pypicache.core.errors import BadInput, Broken
 
 IDLE = 30.0  # seconds without a byte after which a body counts as broken
+GZIP = 31  # what zlib calls the format
 SHORT = 64 * 2**10  # bytes; dropping a connection costs more than reading this much
 
 
@@ -183,24 +185,50 @@ class _Body(Protocol):
 class Drain:
     """Collects a body up to a size.
 
-    :raises BadInput: from :meth:`take`, when there is more.
+    :param most: bytes, after decoding; not much more is ever decoded, whatever the body would become.
+    :param coding: the body's Content-Encoding.
+    :raises BadInput: from all methods: there is more, or it is not in this coding.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, coding: str | None = None) -> None:
+        coding = (coding or "identity").strip().lower()
+        if coding not in {"identity", "gzip", "x-gzip"}:
+            raise BadInput(f"the page came in the coding {coding[:40]!r}, which nobody asked for")
         self._most = most
         self._pieces: list[bytes] = []
         self._size = 0
+        self._unpacker = None if coding == "identity" else zlib.decompressobj(GZIP)
         self.full = False
 
     def take(self, data: bytes) -> None:
         """Keep one piece."""
-        self._size += len(data)
-        if self._size > self._most:
-            self.full = True
-            self._pieces.clear()
-            raise BadInput(f"the page is larger than {self._most} bytes")
-        self._pieces.append(data)
+        while data:
+            if self._unpacker is None:
+                plain, data = data, b""
+            else:
+                plain, data = self._unpack(data)
+            self._size += len(plain)
+            if self._size > self._most:
+                self.full = True
+                self._pieces.clear()
+                raise BadInput(f"the page is larger than {self._most} bytes")
+            self._pieces.append(plain)
+
+    def _unpack(self, data: bytes) -> tuple[bytes, bytes]:
+        """A part of the plain text, and what has to be unpacked next."""
+        assert self._unpacker is not None
+        if self._unpacker.eof:
+            if not data.startswith(b"\x1f\x8b"):
+                return b"", b""  # padding
+            self._unpacker = zlib.decompressobj(GZIP)  # several members are one text (RFC 1952 section 2.2)
+        try:
+            plain = self._unpacker.decompress(data, self._most - self._size + 1)
+        except zlib.error as error:
+            raise BadInput(f"the page cannot be unpacked: {error}") from error
+        return plain, self._unpacker.unused_data or self._unpacker.unconsumed_tail
 
     def whole(self) -> bytes:
         """Everything that was taken."""
+        if self._unpacker is not None and not self._unpacker.eof and self._size:
+            raise BadInput("the page ends in the middle of its coding")
         return b"".join(self._pieces)

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
 
 from pypicache.core.errors import BadInput, Broken, NotFound, Offline, UpstreamDown
 from pypicache.core.spec import UpstreamURL, masked, origin
@@ -23,6 +24,7 @@ from pypicache.upstream.breaker import Breaker, retry_after
 PAGE_TYPES = (
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01, */*;q=0.001"
 )
+CODING = "x-pypicache-coding"  # the Content-Encoding of an upstream's page, where treq does not look
 FIRST_BYTE = 60.0  # seconds until the head of an answer must be here; clients are answered much earlier
 WHOLE_PAGE = 180.0  # seconds for all of a page
 
@@ -50,6 +52,31 @@ class Refused(NotFound):
     """The upstream answered 403, which some say for "no such project"."""
 
 
+@implementer(IAgent)
+@frozen
+class _Coded:
+    """Hides the coding of bodies from treq, whose decoder unpacks each piece whole, however much that becomes."""
+
+    agent: IAgent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # IAgent's name
+    ) -> Deferred[IResponse]:
+        return self.agent.request(method, uri, headers, bodyProducer).addCallback(_hide_coding)
+
+
+def _hide_coding(response: IResponse) -> IResponse:
+    codings = response.headers.getRawHeaders("content-encoding")
+    if codings is not None:
+        response.headers.removeHeader("content-encoding")
+        response.headers.setRawHeaders(CODING, [", ".join(codings)])
+    return response
+
+
 class Upstream:
     """Asks other indexes.
 
@@ -71,7 +98,7 @@ class Upstream:
         received: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._agent = agent
-        self._pages = HTTPClient(agent)
+        self._pages = HTTPClient(_Coded(agent))
         self._clock = clock
         self._user_agent = user_agent
         self._connections = connections
@@ -129,19 +156,19 @@ class Upstream:
             place.release()
 
     async def _whole(self, breaker: Breaker, url: str, answer: Answer) -> bytes:
-        drain = Drain(self._max_page_size)
-
         def take(data: bytes) -> None:
             self._received(len(data))
             drain.take(data)
 
         try:
+            drain = Drain(self._max_page_size, answer.header(CODING))
             await within(self._clock, WHOLE_PAGE, answer.pump(take))
+            return drain.whole()
         except (Broken, TimedOut, BadInput) as error:
-            why = f"the page ended too early or did not end within {WHOLE_PAGE:.0f} s" if not drain.full else str(error)
+            answer.abort()
+            why = f"the page did not end within {WHOLE_PAGE:.0f} s" if isinstance(error, TimedOut) else str(error)
             breaker.failed(self._clock.seconds(), why)
             raise UpstreamDown(f"{masked(url)}: {why}") from error
-        return drain.whole()
 
     async def stream(
         self,

@@ -8,8 +8,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from pypicache.core.errors import NotFound
+from pypicache.web.answers import problem
 from pypicache.web.places import outside_url, path_of
 
 
@@ -34,6 +36,11 @@ class Door(Resource):
         path = request.postpath or []
         if prefix and path[: len(prefix)] == prefix:
             request.postpath = path[len(prefix) :]
+        if not _is_text(b"/".join(path)) or not _is_text(request.getHeader(b"host") or b""):
+            # Klein would log a traceback for each.
+            request.write(problem(request, NotFound("there is nothing at this address")))
+            request.finish()
+            return NOT_DONE_YET
         rendered: bytes | int = self._inside.render(request)
         return rendered
 
@@ -43,6 +50,14 @@ class ShortRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Drop a piece of the body; devpi's client sends ``{}`` with some of its GET requests."""
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class LoggedSite(Site):

@@ -162,7 +162,7 @@ class ContentTests(PagesCase):
     def test_yanked(self) -> None:
         """With a reason, without one, and not (conformance test 14)."""
         found = {file["filename"]: file.get("yanked", False) for file in self.files("demo")}
-        reason = "eats & <deletes> \"data\""
+        reason = 'eats & <deletes> "data"'
         names = ("demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz", "demo-2.0.tar.gz")
         self.assertEqual(found, dict(zip(names, (False, reason, True), strict=True)))
         wheel, sdist, second = anchors(self.html())

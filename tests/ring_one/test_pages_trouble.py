@@ -52,7 +52,7 @@ class UnknownTests(TroubleCase):
             self.assertEqual((answer.header("content-type") or "").partition(";")[0], "text/plain")
 
     def test_a_project_can_appear(self) -> None:
-        """"No such project" is believed for a minute, and by nobody who wants it fresh (conformance test 48)."""
+        """ "No such project" is believed for a minute, and by nobody who wants it fresh (conformance test 48)."""
         self.assertEqual(self.page("new").code, 404)
         self.up.pages["/simple/new/"] = page_of("new")
         self.assertEqual(self.page("new").code, 404)

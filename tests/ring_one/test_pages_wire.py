@@ -129,7 +129,11 @@ class TrapTests(WireCase):
     def test_nothing_is_chunked(self) -> None:
         """pip resumes nothing and keeps nothing whose length was not announced."""
         for target in (DEMO, "/root/pypi/+simple/", self.wheel, self.sdist, "/nothing/at/all/x", *PLACES):
-            for headers in ({"accept": PIP}, {"accept": "*/*", "accept_encoding": "gzip, zstd"}, {"accept": "image/png"}):
+            for headers in (
+                {"accept": PIP},
+                {"accept": "*/*", "accept_encoding": "gzip, zstd"},
+                {"accept": "image/png"},
+            ):
                 raw = self.ask(target, **headers)
                 self.assertNotIn("transfer-encoding", raw.headers, target)
                 self.assertEqual(raw.headers["content-length"], str(len(raw.body)), target)

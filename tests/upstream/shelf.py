@@ -127,6 +127,8 @@ class Shelf:
         if project.startswith("load-"):
             return [invented(project, number, hosts[0]) for number in range(self.synthetic)]
         found = [each for each in self.files().values() if each.project == project]
+        if found and switches.project_status == "quarantined":
+            return []  # PEP 792: an index offers no files of such a project
         entries = [self.entry(each, switches, hosts) for each in found]
         if switches.hostile:
             entries += hostile(project, hosts[0])

@@ -72,7 +72,7 @@ class Answer:
         return self.length
 
 
-class Cut(Exception):  # noqa: N818 - an event that was asked for, not an error
+class Cut(Exception):
     """The connection is to be closed in the middle of a body."""
 
 
