@@ -178,6 +178,13 @@ class MemoryTests(SynchronousTestCase):
         self.successResultOf(memory.close())
 
     def test_a_place_that_cannot_work(self) -> None:
-        """Said at the first question."""
+        """It costs memories, not answers; as soon as the place works, things are remembered."""
         memory = Memory(self.directory / "missing" / "memory.sqlite", at_once)
-        self.failureResultOf(memory.keys(), sqlite3.OperationalError)
+        held = Held(key="root/pypi/+f/1", project="demo", sha256="1", size=1)
+        self.successResultOf(memory.hold([held]))
+        self.assertEqual(self.successResultOf(memory.keys()), set())
+        self.assertIsNone(self.successResultOf(memory.page("root/pypi", "demo")))
+        (self.directory / "missing").mkdir()
+        self.successResultOf(memory.hold([held]))
+        self.assertEqual(self.successResultOf(memory.keys()), {held.key})
+        self.successResultOf(memory.close())
