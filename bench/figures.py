@@ -297,7 +297,17 @@ def _wrk(run_: Run, server: Peer, url: str, headers: Mapping[str, str], note: st
     """Let wrk ask one URL over 32 connections."""
     asked = run_.asked()
     named = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    command: list[str | Path] = [program("wrk"), "-t1", "-c32", f"-d{run_.plan.seconds:g}s", "--latency", *named, url]
+    command: list[str | Path] = [
+        program("wrk"),
+        "-t1",
+        "-c32",
+        f"-d{run_.plan.seconds:g}s",
+        "--latency",
+        "--timeout",
+        "20s",
+        *named,
+        url,
+    ]
     rate = Rate.parse(run(command, os.environ))
     notes = [rate.latency(), note, after_cache(run_, server, asked)]
     return Cell(rate.per_second, rate.errors, ", ".join(filter(None, notes)))

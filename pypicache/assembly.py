@@ -21,10 +21,14 @@ from twisted.web.resource import Resource
 
 from pypicache import __version__
 from pypicache.core.errors import BadInput
+from pypicache.core.spec import MirrorSpec
 from pypicache.figures import Figures
 from pypicache.index.catalog import Catalog
 from pypicache.index.mirror import Mirror, Patience
 from pypicache.index.names import ProjectList
+from pypicache.index.stage import Stage
+from pypicache.ledger.ledger import Ledger
+from pypicache.ledger.state import State
 from pypicache.listening import Listening
 from pypicache.memory import Memory
 from pypicache.settings import Settings
@@ -37,8 +41,10 @@ from pypicache.upstream.client import Upstream
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
 from pypicache.web.ready import ReadyPages
+from pypicache.web.router import Router
 from pypicache.web.simple import SimplePages
 from pypicache.web.wire import Wire
+from pypicache.work.declare import declare
 from pypicache.work.overview import Node, Overview
 from pypicache.work.upkeep import Upkeep
 
@@ -64,16 +70,35 @@ class House:
     overview: Overview
     tasks: Tasks
     figures: Figures
+    ledger: Ledger
+    state: State
     door: Door
+
+    def open_ledger(self, settings: Settings) -> None:
+        """Bring the truth up to date, and load what every request asks for. Blocks.
+
+        :raises BadInput: the database cannot be used.
+        """
+        self.ledger.open(settings.state / "backups")
+        self.state.load(self.ledger)
+        declare(self.ledger, settings.users, settings.indexes)
 
 
 def build(
-    settings: Settings, agent: IAgent, clock: IReactorTime, remember: InThread, in_thread: InThread, uuid: str
+    settings: Settings,
+    agent: IAgent,
+    clock: IReactorTime,
+    *,
+    remember: InThread,
+    record: InThread,
+    in_thread: InThread,
+    uuid: str,
 ) -> House:
     """Wire the parts.
 
     :param agent: sends requests to upstreams.
-    :param remember: runs database work, one call after the other.
+    :param remember: runs work on what can be fetched again, one call after the other.
+    :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
     """
     figures = Figures()
@@ -89,34 +114,37 @@ def build(
         offline=settings.offline,
         received=figures.received,
     )
+    ledger = Ledger(settings.database_url, record, in_thread)
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
         figures=figures, tasks=tasks,
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
-    catalog = Catalog(
-        Mirror(
+    state = State()
+    lists: dict[str, ProjectList] = {}
+
+    def make_mirror(spec: MirrorSpec) -> Mirror:
+        mirror = Mirror(
             spec, patience=patience, upstream=upstream, memory=memory, library=library, clock=clock,
             in_thread=in_thread, figures=figures, tasks=tasks,
-        )
-        for spec in settings.indexes
-    )  # fmt: skip
-    lists = {
-        mirror.name: ProjectList(
-            mirror.spec, settings.state / "lists", expiry=mirror.expiry, upstream=upstream, memory=memory, clock=clock,
+        )  # fmt: skip
+        lists[spec.name] = ProjectList(
+            spec, settings.state / "lists", expiry=mirror.expiry, upstream=upstream, memory=memory, clock=clock,
             in_thread=in_thread, tasks=tasks,
-        )
-        for mirror in catalog
-    }  # fmt: skip
+        )  # fmt: skip
+        return mirror
+
+    catalog = Catalog(state, make_mirror, lambda spec: Stage(spec, ledger, library))
+    ledger.listeners.append(catalog.follow)
     host, port = settings.address
     node = Node(
         uuid=uuid, state=str(settings.state), host=host, port=port, outside_url=settings.outside_url,
         started=clock.seconds(),
     )  # fmt: skip
     overview = Overview(
-        node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, figures=figures,
-        clock=clock,
+        node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, ledger=ledger,
+        figures=figures, clock=clock,
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
     wire = Wire(catalog, simple, overview, Pages())
@@ -126,7 +154,6 @@ def build(
         "x-devpi-uuid": uuid,
         "x-devpi-master-uuid": uuid,
         "x-devpi-primary-uuid": uuid,
-        "x-devpi-serial": "0",
         "x-content-type-options": "nosniff",
     }
     upkeep = Upkeep(
@@ -136,7 +163,8 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        door=Door(wire.app.resource(), headers, settings.outside_url),
+        ledger=ledger, state=state,
+        door=Door(Router([wire.app]), headers, settings.outside_url, lambda: ledger.serial),
     )  # fmt: skip
 
 
@@ -150,6 +178,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._site = LoggedSite(Resource(), reactor)
         self._remembering = ThreadPool(1, 1, "memory")
+        self._recording = ThreadPool(1, 1, "ledger")
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
         self._agent: UpstreamAgent | None = None
@@ -173,15 +202,20 @@ class Daemon(Service):
             connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
         )  # fmt: skip
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
+        record = partial(deferToThreadPool, self._reactor, self._recording)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
-        house = build(settings, self._agent, self._reactor, remember, in_thread, uuid)
+        house = build(
+            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid
+        )
         try:
             house.shelf.prepare()
         except OSError as error:
             raise _stop(settings, error) from error
+        house.open_ledger(settings)
         self._house = house
         self._site.resource = house.door
         self._remembering.start()
+        self._recording.start()
         self._working.start()
         house.upkeep.start()
         assert self.listening is not None
@@ -199,7 +233,9 @@ class Daemon(Service):
         await self._house.upkeep.stop()
         await self._house.memory.close()
         await self._agent.close()
+        self._house.ledger.close()
         self._remembering.stop()
+        self._recording.stop()
         self._working.stop()
 
 

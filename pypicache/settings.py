@@ -185,8 +185,14 @@ class Settings:
         "How many connections to upstreams may be open at once.",
     )
 
+    users: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)  # name -> record of the ledger
     indexes: tuple[MirrorSpec, ...] = Factory(lambda: (root_pypi(),))
     sources: Mapping[str, str] = field(factory=dict, eq=False, repr=False)  # key, or `indexes."user/name"` -> origin
+
+    @property
+    def database_url(self) -> str:
+        """Where the ledger is, as SQLAlchemy reads it."""
+        return f"sqlite:///{self.state}/ledger.sqlite"
 
     @property
     def address(self) -> tuple[str, int]:

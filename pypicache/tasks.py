@@ -162,7 +162,7 @@ def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferre
 
     def came(result: T | Failure) -> None:
         if not leaving:
-            outcome.callback(result)  # type: ignore[arg-type]  # a Failure is taken as one
+            outcome.callback(result)
 
     outcome: Deferred[T] = Deferred(leave)
     waiting.addBoth(came)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -143,8 +143,9 @@ class TasksTests(SynchronousTestCase):
     def test_a_failure_is_logged(self) -> None:
         """With the sentence; a cancelled task is not."""
         said: list[Any] = []
-        globalLogPublisher.addObserver(said.append)
-        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        observer = cast("ILogObserver", said.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         tasks = Tasks()
         gate: Deferred[None] = Deferred()
         tasks.start(waiting_for(gate), "counting sheep")

@@ -211,9 +211,9 @@ class MirrorSpec:
 
     def stored(self) -> dict[str, object]:
         """The options as they are recorded, with the credentials."""
-        return self.options() | ({} if self.url is None else {"mirror_url": self.url.full()})
+        return self.shown() | ({} if self.url is None else {"mirror_url": self.url.full()})
 
-    def options(self) -> dict[str, object]:
+    def shown(self) -> dict[str, object]:
         """The options as a client's JSON shows them: unset ones are absent, credentials are masked."""
         shown: dict[str, object] = {
             "type": "mirror",

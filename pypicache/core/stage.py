@@ -114,6 +114,14 @@ class StageSpec:
         }
         return cls(name=name, options=defaults | read)
 
+    def shown(self) -> dict[str, object]:
+        """The options as a client's JSON shows them; the secret of the webhook is not among them."""
+        return {key: value for key, value in self.options.items() if key != "webhook_secret"}
+
+    def stored(self) -> dict[str, object]:
+        """The options as they are recorded."""
+        return dict(self.options)
+
     @property
     def volatile(self) -> bool:
         """Whether files may be replaced and deleted."""

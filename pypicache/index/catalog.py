@@ -76,6 +76,22 @@ class Catalog:
             if isinstance(made, Layered):
                 made.own.forget(recorded)
 
+    def users(self) -> list[str]:
+        """Everybody who has an account, sorted."""
+        return sorted(self._state.users)
+
+    def user(self, name: str) -> dict[str, object]:
+        """A user as everybody may see it (contract devpi 6).
+
+        :raises NotFound: there is no such user.
+        """
+        record = self._state.users.get(name)
+        if record is None:
+            raise NotFound(f"no user {name!r}")
+        public = ("email", "title", "description", "custom_data", "created", "modified")
+        indexes = {short: spec.shown() for short, spec in self._state.indexes_of(name).items()}
+        return {"username": name, **{key: record[key] for key in public if key in record}, "indexes": indexes}
+
     def mirrors(self) -> list[Mirror]:
         """All mirrors there are."""
         return [index for name in list(self._state.specs) if isinstance(index := self.get(name), Mirror)]

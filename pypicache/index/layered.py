@@ -126,9 +126,7 @@ def merged(name: ProjectName, revision: str, parts: Sequence[Part]) -> Project:
     return Project(name=name, revision=f"l{revision}", files=tuple(files.values()), versions=tuple(versions) or None)
 
 
-def resolution_order(
-    name: str, bases_of: Callable[[str], Sequence[str] | None]
-) -> list[str]:
+def resolution_order(name: str, bases_of: Callable[[str], Sequence[str] | None]) -> list[str]:
     """The names of an index and all its bases, breadth first, each once; what does not exist is left out.
 
     :param bases_of: the bases of an index; ``None`` if it does not exist.

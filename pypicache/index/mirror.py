@@ -95,6 +95,10 @@ class Mirror:
             raise NotFound(f"{self.name} has no mirror_url, so it has no projects")
         return self.spec.url
 
+    def close(self) -> None:
+        """The index is gone, or has other options: hear of files no more."""
+        self._library.kept.remove(self._kept)
+
     # -- answering -------------------------------------------------------------------------------------------------
 
     async def project(self, name: ProjectName, refresh: bool = False) -> Project:

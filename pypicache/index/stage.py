@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zope.interface import implementer
 
 from pypicache.core.changes import FileSaved
@@ -13,9 +11,6 @@ from pypicache.core.stage import StageSpec
 from pypicache.interfaces import IBody, IIndex
 from pypicache.ledger.ledger import Ledger, Recorded, file_at, last_touched, project_files, project_releases, was_there
 from pypicache.store.library import Library
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 SUFFIX = ".metadata"
 RELEASE = "releasefile"
@@ -61,7 +56,7 @@ class Stage:
     async def project(self, name: ProjectName, refresh: bool = False) -> Project:
         if name not in self._known:
             serial = self._ledger.serial
-            found = await self._ledger.read(lambda connection: self._ask(connection, name))
+            found = await self._ask(name)
             if serial != self._ledger.serial:
                 return self._some(name, found)  # it may have changed meanwhile: true now, not remembered
             self._known[name] = found
@@ -72,12 +67,17 @@ class Stage:
             raise NotFound(f"{self.name} has no project {name}")
         return found
 
-    def _ask(self, connection: Connection, name: ProjectName) -> Project | None:
-        releases = project_releases(connection, self.name, name)
+    async def _ask(self, name: ProjectName) -> Project | None:
+        releases, stored, serial = await self._ledger.read(
+            lambda connection: (
+                project_releases(connection, self.name, name),
+                project_files(connection, self.name, name),
+                last_touched(connection, self.name, name),
+            )
+        )
         if not releases:
             return None
-        files = [listed(file) for file in project_files(connection, self.name, name) if file.kind == RELEASE]
-        serial = last_touched(connection, self.name, name)
+        files = [listed(file) for file in stored if file.kind == RELEASE]
         return Project(name=name, revision=f"s{serial}", files=tuple(files), versions=tuple(releases))
 
     async def open(self, name: ProjectName, path: str) -> IBody:

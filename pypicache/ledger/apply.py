@@ -87,9 +87,7 @@ def _(change: ReleaseSaved, connection: Connection, serial: int) -> None:
 
 @apply.register
 def _(change: ReleaseGone, connection: Connection, serial: int) -> None:
-    here = (
-        (files.c.index == change.index) & (files.c.project == change.project) & (files.c.version == change.version)
-    )
+    here = (files.c.index == change.index) & (files.c.project == change.project) & (files.c.version == change.version)
     for (path,) in connection.execute(files.select().with_only_columns(files.c.path).where(here)).all():
         upsert(connection, gone, index=change.index, path=path)
     connection.execute(delete(files).where(here))
@@ -139,5 +137,3 @@ def _(change: TokenSaved, connection: Connection, serial: int) -> None:
 @apply.register
 def _(change: TokenGone, connection: Connection, serial: int) -> None:
     connection.execute(delete(tokens).where(tokens.c.id == change.id))
-
-

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pypicache.core.changes import Change, FileSaved, from_json, to_json
-from pypicache.ledger.apply import apply
+from pypicache.ledger.apply import apply, upsert
 from pypicache.ledger.migrations import upgrade
 from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
 from pypicache.tasks import InThread
@@ -209,7 +209,10 @@ def file_at(connection: Connection, index: str, path: str) -> FileSaved | None:
 
 def was_there(connection: Connection, index: str, path: str) -> bool:
     """Whether there was a file at an address that was deleted."""
-    return connection.execute(select(gone.c.path).where((gone.c.index == index) & (gone.c.path == path))).first() is not None
+    return (
+        connection.execute(select(gone.c.path).where((gone.c.index == index) & (gone.c.path == path))).first()
+        is not None
+    )
 
 
 def last_touched(connection: Connection, index: str, project: str) -> int:
@@ -221,6 +224,11 @@ def last_touched(connection: Connection, index: str, project: str) -> int:
 def fact(connection: Connection, name: str) -> str | None:
     """Something about this ledger itself."""
     return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+
+
+def set_fact(connection: Connection, name: str, value: str) -> None:
+    """Note something about this ledger itself; it has no serial."""
+    upsert(connection, facts, name=name, value=value)
 
 
 def changes_since(connection: Connection, serial: int, most: int) -> list[tuple[int, str, list[Change]]]:

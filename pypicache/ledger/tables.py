@@ -65,7 +65,9 @@ Index("tokens_user", tokens.c.user)
 facts = Table(
     "facts",
     METADATA,
-    Column("name", String(64), primary_key=True),  # node-uuid, declared (what the configuration declared at first start)
+    Column(
+        "name", String(64), primary_key=True
+    ),  # node-uuid, declared (what the configuration declared at first start)
     Column("value", Text, nullable=False),
 )
 touched = Table(

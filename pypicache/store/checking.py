@@ -8,7 +8,7 @@ from pypicache.core.errors import Corrupt
 from pypicache.core.model import PREFERRED_HASHES, File
 
 
-def _new(algorithm: str, digest: str) -> hashlib._Hash:
+def _new(algorithm: str, digest: str) -> hashlib._Hash | hashlib.blake2b:
     if algorithm == "blake2b" and len(digest) < 128:  # the length is part of the algorithm; indexes use 256 bits
         return hashlib.blake2b(digest_size=len(digest) // 2, usedforsecurity=False)
     return hashlib.new(algorithm, usedforsecurity=False)
@@ -26,11 +26,9 @@ class Check:
             (name for name in PREFERRED_HASHES if name in file.hashes and name in hashlib.algorithms_available), None
         )
         self._sha256 = hashlib.sha256()
-        self._other = (
-            None
-            if self._algorithm in {None, "sha256"}
-            else _new(str(self._algorithm), file.hashes[str(self._algorithm)])
-        )
+        self._other = None
+        if self._algorithm is not None and self._algorithm != "sha256":
+            self._other = _new(self._algorithm, file.hashes[self._algorithm])
         self.size = 0  # bytes so far
 
     def copy(self) -> Check:

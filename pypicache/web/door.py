@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,19 +19,28 @@ class Door(Resource):
     """Sets the headers that every answer has, and takes the path of the outside URL off the request.
 
     :param headers: of every answer, also of errors (contract devpi 1.2).
+    :param serial: of the last change to the truth.
     """
 
     isLeaf = True
 
-    def __init__(self, inside: IResource, headers: Mapping[str, str], configured_url: str | None) -> None:
+    def __init__(
+        self,
+        inside: IResource,
+        headers: Mapping[str, str],
+        configured_url: str | None,
+        serial: Callable[[], int] = lambda: 0,
+    ) -> None:
         super().__init__()
         self._inside = inside
         self._headers = dict(headers)
         self._configured_url = configured_url
+        self._serial = serial
 
     def render(self, request: Request) -> bytes | int:
         for name, value in self._headers.items():
             request.setHeader(name, value)
+        request.setHeader("x-devpi-serial", str(self._serial()))
         prefix = [part.encode() for part in path_of(outside_url(request, self._configured_url)).split("/") if part]
         path = request.postpath or []
         if prefix and path[: len(prefix)] == prefix:

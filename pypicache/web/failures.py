@@ -30,8 +30,9 @@ def failed(_app: object, request: Request, failure: Failure) -> Deferred[None] |
 def _cut(request: Request) -> Deferred[None]:
     # Finishing the request would make a short answer look whole, so it is not finished: its connection is closed.
     over: Deferred[None] = request.notifyFinish().addErrback(lambda _: None)
-    if request.chunked or request.responseHeaders.hasHeader("content-length"):
+    if request.clientproto == b"HTTP/1.0" and not request.responseHeaders.hasHeader("content-length"):
+        # The closed connection alone would be the proper end of this body; only a reset tells that it is none.
+        getattr(request.transport, "abortConnection", request.loseConnection)()
+    else:
         request.loseConnection()
-    else:  # for HTTP/1.0 the closed connection alone is the end of the body: only a reset tells that it is none
-        request.transport.abortConnection()  # type: ignore[union-attr]  # every transport of ours has it
     return over

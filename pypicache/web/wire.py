@@ -6,24 +6,19 @@ from importlib.resources import files as resource_files
 from urllib.parse import quote
 
 from klein import Klein
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.server import Request
-from werkzeug.exceptions import HTTPException
 
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
-from pypicache.index.catalog import Catalog
-from pypicache.index.mirror import Mirror
+from pypicache.index.catalog import Catalog, Index
 from pypicache.index.names import ListFormat
-from pypicache.web.answers import answer, envelope, header, json_answer, problem
+from pypicache.web.answers import answer, envelope, header, json_answer
+from pypicache.web.failures import failed
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
 from pypicache.web.places import outside_url, path_of
-from pypicache.web.failures import failed
-from pypicache.web.pour import ASK_AGAIN, FOR_EVER, Cut, pour
+from pypicache.web.pour import ASK_AGAIN, FOR_EVER, pour
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
 
@@ -40,7 +35,6 @@ class Wire:
     app = Klein()
     app.url_map.strict_slashes = False  # both forms answer directly; werkzeug would redirect with 308
     app.url_map.merge_slashes = False
-    log = Logger()
 
     def __init__(self, catalog: Catalog, simple: SimplePages, overview: Overview, pages: Pages) -> None:
         self.catalog = catalog
@@ -107,8 +101,7 @@ class Wire:
         return {"login": f"{base}/+login", "authstatus": ["noauth", "", []], "features": FEATURES}
 
     def _user(self, user: str) -> dict[str, object]:
-        indexes = {short: mirror.spec.options() for short, mirror in self.catalog.of(user).items()}
-        return {"username": user, "indexes": indexes}
+        return self.catalog.user(user)
 
     # -- simple pages ----------------------------------------------------------------------------------------------
 
@@ -151,7 +144,7 @@ class Wire:
             page = self.pages.home(await self.overview.status(), self.base(request))
             answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
         else:
-            envelope(request, "indexconfig", mirror.spec.options())
+            envelope(request, "indexconfig", mirror.spec.shown())
 
     @app.route("/<user>/<index>/<project>/", methods=READ)
     @app.route("/<user>/<index>/<project>", methods=READ)
@@ -159,7 +152,7 @@ class Wire:
         """Installers may leave out ``+simple``."""
         await self.project(request, user, index, project)
 
-    async def _projects(self, request: Request, mirror: Mirror) -> None:
+    async def _projects(self, request: Request, mirror: Index) -> None:
         if not request.path.endswith(b"/") and self.simple.list_format(request) is ListFormat.HTML:
             self._redirect(request, f"/{mirror.name}/+simple/")  # its links are relative
         else:
@@ -194,7 +187,7 @@ class Wire:
         """The same without an index: that of the default mirror."""
         await self.conventional(request, "root", "pypi", tag, letter, project, filename)
 
-    async def _pour(self, request: Request, mirror: Mirror, path: str) -> None:
+    async def _pour(self, request: Request, mirror: Index, path: str) -> None:
         # A name such as a-b-1.zip may belong to a or to a-b; what is said of the most plausible project counts.
         unknown: list[PypicacheError] = []
         for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):

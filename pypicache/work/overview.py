@@ -9,7 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypicache import __version__
 from pypicache.figures import Figures
-from pypicache.index.catalog import Catalog
+from pypicache.index.catalog import Catalog, Index
+from pypicache.index.mirror import Mirror
+from pypicache.ledger.ledger import Ledger
 from pypicache.memory import Memory
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
@@ -40,6 +42,7 @@ class Overview:
         evictor: Evictor,
         upstream: Upstream,
         memory: Memory,
+        ledger: Ledger,
         figures: Figures,
         clock: IReactorTime,
     ) -> None:
@@ -49,6 +52,7 @@ class Overview:
         self._evictor = evictor
         self._upstream = upstream
         self._memory = memory
+        self._ledger = ledger
         self._figures = figures
         self._clock = clock
 
@@ -64,9 +68,9 @@ class Overview:
             "host": node.host,
             "port": node.port,
             "outside-url": node.outside_url,
-            "serial": 0,
+            "serial": self._ledger.serial,
             "last-commit-timestamp": node.started,
-            "event-serial": 0,
+            "event-serial": self._ledger.serial,
             "event-serial-timestamp": node.started,
             "event-serial-in-sync-at": node.started,
             "role": "MASTER",
@@ -88,7 +92,7 @@ class Overview:
             },
             "downloads": self._downloads(now),
             "upstreams": self._upstreams(now),
-            "indexes": [await self._index(mirror.name) for mirror in self._catalog],
+            "indexes": [await self._index(index) for index in self._catalog],
         }
 
     def _metrics(self) -> list[tuple[str, str, float]]:
@@ -125,12 +129,12 @@ class Overview:
             for breaker in self._upstream.breakers.values()
         ]
 
-    async def _index(self, name: str) -> Mapping[str, object]:
-        spec = self._catalog.find(*name.split("/")).spec
+    async def _index(self, index: Index) -> Mapping[str, object]:
+        options = index.spec.shown()
         return {
-            "name": name,
-            "type": "mirror",
-            "title": spec.title or "",
-            "mirror_url": None if spec.url is None else str(spec.url),
-            "projects": await self._memory.count_projects(name),
+            "name": index.name,
+            "type": options["type"],
+            "title": options.get("title", ""),
+            "mirror_url": options.get("mirror_url"),
+            "projects": await self._memory.count_projects(index.name) if isinstance(index, Mirror) else None,
         }

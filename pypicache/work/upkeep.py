@@ -77,9 +77,8 @@ class Upkeep:
         self._tasks.start(self.put_in_order(), "walking the shelf")
         self._every(WRITE_EVERY, self.write_used)
         if self._refresh_ahead:
-            for mirror in self._catalog:
-                if mirror.expiry:
-                    self._every(min(max(mirror.expiry / 30, 1.0), 30.0), self.freshen, mirror)
+            shortest = min((mirror.expiry for mirror in self._catalog.mirrors() if mirror.expiry), default=900.0)
+            self._every(min(max(shortest / 30, 1.0), 30.0), self.freshen_all)
 
     def _every(
         self, seconds: float, chore: Callable[..., Coroutine[Deferred[Any], Any, None]], *arguments: object
@@ -104,6 +103,12 @@ class Upkeep:
 
     # -- freshness -------------------------------------------------------------------------------------------------
 
+    async def freshen_all(self) -> None:
+        """Revalidate the pages of all mirrors."""
+        for mirror in self._catalog.mirrors():
+            if mirror.expiry:
+                await self.freshen(mirror)
+
     async def freshen(self, mirror: Mirror) -> None:
         """Revalidate the pages of a mirror that clients use and that expire soon."""
         now = self._clock.seconds()
@@ -126,7 +131,7 @@ class Upkeep:
     async def write_used(self) -> None:
         """Write down what was used since the last time."""
         pages = []
-        for mirror in self._catalog:
+        for mirror in self._catalog.mirrors():
             used, mirror.used = mirror.used, {}
             pages += [(when, mirror.name, project) for project, when in used.items()]
         files, self._library.used = self._library.used, {}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
 from pypicache.web.door import LoggedSite
 from tests.ring_one.house import HouseCase, Pending, UpstreamSite, file_of, page_of
@@ -68,7 +68,7 @@ class Incoming:
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         return int(first), int(last) + 1 if last else None
 
-    def head(self, code: int = 200, *, length: int | None = None, chunked: bool = False, **headers: str) -> None:
+    def head(self, code: int = 200, *, length: int | None = None, chunked: bool = False, **headers: Any) -> None:
         """Begin to answer with the whole file, or as told."""
         if not chunked:
             self.request.setHeader("content-length", str(len(self.content) if length is None else length))
@@ -78,14 +78,14 @@ class Incoming:
         self.request.write(b"")
         self.settle()
 
-    def part(self, **headers: str) -> None:
+    def part(self, **headers: Any) -> None:
         """Begin to answer with the range that is asked for."""
         assert self.range is not None
         first, end = self.range
         end = min(len(self.content), len(self.content) if end is None else end)
         self.at = first
         shown = f"bytes {first}-{end - 1}/{len(self.content)}"
-        self.head(206, length=end - first, **{"content_range": shown, **headers})
+        self.head(206, length=end - first, chunked=False, **{"content_range": shown, **headers})
 
     def send(self, size: int) -> None:
         """Send the next bytes of the content."""
@@ -121,7 +121,7 @@ class _Files(Resource):
     isLeaf = True
 
     def __init__(self, site: FileSite, others: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web.resource is not typed
+        super().__init__()
         self._site = site
         self._others = others
 
@@ -195,6 +195,7 @@ class FileCase(HouseCase):
         self.said: list[str] = []
         self.listed: dict[str, Any] = {}
 
+        @implementer(ILogObserver)
         def listen(event: Any) -> None:
             self.said.append(f"{event['log_level'].name} {formatEvent(event)}")
 
@@ -225,7 +226,7 @@ class FileCase(HouseCase):
         """Whether a line of the log has all these words."""
         return any(all(word in line for word in words) for line in self.said)
 
-    def demo(self, content: bytes, name: str = WHEEL, by_hand: bool = True, **keys: object) -> str:
+    def demo(self, content: bytes, name: str = WHEEL, by_hand: bool = True, **keys: Any) -> str:
         """List a file at the upstream; its URL at the daemon."""
         (self.up.by_hand if by_hand else self.up.files)[f"/packages/{name}"] = content
         self.listed[name] = file_of(name, content, **keys)
@@ -248,7 +249,7 @@ class FileCase(HouseCase):
 
     def spooled(self) -> list[str]:
         """What lies in ``spool``."""
-        return sorted(os.listdir(self.directory / "spool"))
+        return sorted(path.name for path in (self.directory / "spool").iterdir())
 
     def assert_nothing_kept(self) -> None:
         """Nothing of a refused file is left anywhere."""
@@ -258,4 +259,4 @@ class FileCase(HouseCase):
 
     def descriptors(self) -> int:
         """How many files this process has open."""
-        return len(os.listdir("/proc/self/fd"))
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())

@@ -1,4 +1,4 @@
-"""A network in memory with what a real one has: buffers that fill up, readers that stop reading, connections that break."""
+"""A network in memory with what a real one has: buffers that fill up, readers that rest, connections that break."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -83,7 +83,7 @@ class End:
     # -- the network's side ----------------------------------------------------------------------------------------
 
     def move(self) -> bool:
-        """Hand over what waits here, or the news that the connection was closed; ``False`` if there is nothing to do."""
+        """Hand over what waits here, or the news of the end; ``False`` if there is nothing to do."""
         if self.lost:
             return False
         if self.out and self.other.reading:
@@ -157,7 +157,7 @@ class _Place:
     def connect(self, factory: Any) -> Deferred[Any]:
         """Join a client's protocol with a new one of the site."""
         if self._network.refuses:
-            return fail(ConnectionRefusedError())
+            return fail(ConnectError(string="refused"))
         protocol: Protocol = factory.buildProtocol(None)
         self._network.connect(protocol, self._site.buildProtocol(IPv4Address("TCP", "192.0.2.2", 4321)))
         return succeed(protocol)

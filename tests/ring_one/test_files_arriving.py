@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 
-from tests.ring_one.files import AT, FileCase, bytes_of
+from tests.ring_one.files import FileCase, bytes_of
 
 CONTENT = bytes_of(300_000)
 LARGE = bytes_of(4 * 2**20)
@@ -44,27 +46,43 @@ class FollowingTests(FileCase):
         self.assertEqual(self.spooled(), [])
 
     def test_nothing_is_asked_twice_while_the_database_is_slow(self) -> None:
-        """Clients that came before the file was kept do not fetch it again, however late they look."""
-        url = self.demo(CONTENT, by_hand=False)
-        held: list[Deferred[object]] = []
-        memory = self.house.memory
-        ask = memory._in_thread
+        """Clients that came before the file was kept do not fetch it again, however late they look or are told."""
+        for number, looks_late in enumerate((True, False)):
+            name = f"demo-{number}-py3-none-any.whl"
+            url = self.demo(CONTENT[number:], name=name, by_hand=False)
+            held: list[Deferred[object]] = []
+            memory = self.house.memory
+            ask = memory._in_thread
 
-        def slowly(function: object, *arguments: object) -> Deferred[object]:
-            gate: Deferred[object] = Deferred()
-            held.append(gate)
-            return gate.addCallback(lambda _: ask(function, *arguments))  # type: ignore[arg-type]  # any callable
+            def slowly(
+                function: object,
+                *arguments: object,
+                _held: list[Deferred[object]] = held,
+                _ask: Callable[..., Deferred[object]] = ask,
+                _late: bool = looks_late,
+            ) -> Deferred[object]:
+                gate: Deferred[object] = Deferred()
+                _held.append(gate)
+                if _late:
+                    return gate.addCallback(lambda _: _ask(function, *arguments))
+                answer = _ask(function, *arguments)
+                return gate.addCallback(lambda _: answer)
 
-        memory._in_thread = slowly  # type: ignore[method-assign]  # the thread, which is ours to choose
-        clients = [self.begin(url), self.begin(url)]
-        held.pop(0).callback(None)
-        self.settle()
-        while held:
-            held.pop().callback(None)
+            memory._in_thread = slowly
+            clients = [self.begin(url), self.begin(url)]
+            self.assertEqual(len(held), 2)
+            second = held.pop()
+            while held:
+                held.pop().callback(None)
+                self.settle()
+            second.callback(None)
             self.settle()
-        memory._in_thread = ask  # type: ignore[method-assign]  # as above
-        self.assertEqual([client.answer().body == CONTENT for client in clients], [True, True])
-        self.assertEqual(self.up.asked(AT), 1)
+            while held:
+                held.pop().callback(None)
+                self.settle()
+            memory._in_thread = ask
+            self.assertEqual([client.answer().body == CONTENT[number:] for client in clients], [True, True])
+            self.assertEqual(self.up.asked(f"/packages/{name}"), 1)
 
     def test_the_last_byte_is_held_back(self) -> None:
         """Until length and digest are right nobody can complete the file."""

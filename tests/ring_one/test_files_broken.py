@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from hashlib import sha256
+from itertools import pairwise
+from typing import Any
 
 from tests.ring_one.files import WHEEL, Client, FileCase, Incoming, bytes_of
 
@@ -15,7 +17,7 @@ TAG = '"upstream-1"'
 class ResumedTests(FileCase):
     """A connection that breaks is taken up again, and clients do not notice."""
 
-    def begun(self, sent: int = 1000, content: bytes = CONTENT, **keys: object) -> tuple[Client, Incoming]:
+    def begun(self, sent: int = 1000, content: bytes = CONTENT, **keys: Any) -> tuple[Client, Incoming]:
         """A client, and a download of which some bytes are here."""
         client = self.begin(self.demo(content, **keys))
         coming = self.incoming
@@ -104,7 +106,7 @@ class ResumedTests(FileCase):
                 coming = self.incoming
                 coming.part(etag=TAG)
                 coming.cut()
-        pauses = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in pairwise(moments)]
         self.assertGreater(len(pauses), 2)
         self.assertEqual(pauses, sorted(pauses))
         self.assertGreater(pauses[-1], 2 * pauses[0])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import namedtuple
 from hashlib import sha256
+from types import SimpleNamespace
 
 from pypicache.core.spec import MirrorSpec
 from pypicache.settings import Settings
@@ -140,6 +140,17 @@ class EvictionTests(FileCase):
         self.assertEqual(self.get(url + ".metadata").body, METADATA)
         self.assertEqual(len(self.up.log), asked)
 
+    def test_metadata_that_we_made_and_another_file_like_it(self) -> None:
+        """Nor does it go because a file of the same content is old."""
+        url = self.demo(wheel_of(METADATA), by_hand=False)
+        self.get(url)
+        same = self.demo(METADATA, name="demo-99.tar.gz", by_hand=False)
+        self.assertEqual(self.get(same).body, METADATA)
+        for number in range(12):
+            self.fetch(number)
+        self.assertFalse(self.holds(url))
+        self.assertTrue(self.holds(url + ".metadata"))
+
     def test_larger_than_the_cap(self) -> None:
         """A file larger than everything is served, and the cache is below its cap afterwards."""
         large = bytes_of(CAP + 1)
@@ -161,10 +172,9 @@ class EvictionTests(FileCase):
     def test_room_is_made_on_a_full_disk(self) -> None:
         """Where the disk is full before the cap is reached, old files make way for new ones."""
         urls = [self.fetch(number) for number in range(5)]
-        disk = namedtuple("disk", "f_bavail f_blocks f_frsize")
 
         def statvfs(_: object) -> object:
-            return disk(5 * SIZE + SIZE // 2 + 5000 - self.on_disk(), 100_000, 1)
+            return SimpleNamespace(f_bavail=5 * SIZE + SIZE // 2 + 5000 - self.on_disk(), f_blocks=100_000, f_frsize=1)
 
         self.patch(os, "statvfs", statvfs)
         urls.append(self.fetch(5))

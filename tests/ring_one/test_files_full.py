@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import namedtuple
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 from tests.ring_one.files import WHEEL, FileCase, bytes_of
@@ -138,7 +138,7 @@ class FullDiskTests(FullDiskCase):
 
     def test_no_room_by_the_system_s_own_word(self) -> None:
         """A file that is larger than what is free is not begun; one that fits is stored."""
-        free = namedtuple("free", "f_bavail f_blocks f_frsize")(1000, 2**20, 4096)
+        free = SimpleNamespace(f_bavail=1000, f_blocks=2**20, f_frsize=4096)
         self.patch(os, "statvfs", lambda _: free)
         client = self.begin(self.demo(LARGE))
         self.incoming.head()
@@ -222,7 +222,7 @@ class FullDiskTests(FullDiskCase):
 class ThroughTests(FullDiskCase):
     """The upstream is held back to the pace of the one client."""
 
-    def passing(self, content: bytes, **keys: object) -> Any:
+    def passing(self, content: bytes, **keys: Any) -> Any:
         """A client of a file that is passed through, and the upstream's side."""
         url = self.demo(content, **keys)
         self.house.library._note_full(OSError(errno.ENOSPC, "full"))

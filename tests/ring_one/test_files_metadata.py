@@ -34,7 +34,8 @@ class FromUpstreamTests(FileCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.url = self.demo(WHOLE, by_hand=False, **{"core-metadata": {"sha256": DIGEST}}) + ".metadata"
+        offered: dict[str, Any] = {"core-metadata": {"sha256": DIGEST}}
+        self.url = self.demo(WHOLE, by_hand=False, **offered) + ".metadata"
         self.up.files[SIDE] = METADATA
 
     def test_passed_on_and_kept(self) -> None:

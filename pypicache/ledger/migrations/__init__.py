@@ -36,7 +36,9 @@ def upgrade(engine: Engine, backups: Path) -> None:
             current = MigrationContext.configure(connection).get_current_revision()
             fresh = not inspect(connection).get_table_names()
     except SQLAlchemyError as error:
-        raise BadInput(f"database = {shown}: it cannot be used: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise BadInput(
+            f"database = {shown}: it cannot be used: {str(error.__cause__ or error).splitlines()[0]}"
+        ) from error
     if current == head:
         return
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
