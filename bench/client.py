@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import re
@@ -32,6 +33,10 @@ class Reply:
     body: bytes
     first_byte: float
     total: float
+
+    def plain(self) -> bytes:
+        """The body without gzip, whose head may contain the time."""
+        return gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, limit: float = 120) -> Reply:

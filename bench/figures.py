@@ -270,7 +270,7 @@ def _rate(run_: Run, figure: str, address: Callable[[Peer], str], more: Mapping[
         else:
             run_.listed(server, url.rstrip("/").rpartition("/")[2])
         once, again = get(url, headers), get(url, headers)
-        if once.status != 200 or once.body != again.body:
+        if once.status != 200 or once.plain() != again.plain():
             raise Failed(f"{url}: {once.status}, or not the same bytes again")
         plain = "gzip" in headers.get("Accept-Encoding", "") and "content-encoding" not in again.headers
         return {"rate": _wrk(run_, server, url, headers, "not compressed" if plain else "")}
