@@ -26,7 +26,7 @@ def effective(settings: Settings) -> str:
     for spec in settings.indexes:
         source = settings.sources.get(f'indexes."{spec.name}"', "default")
         lines += [f"[indexes.{toml_key(spec.name)}]  # {source}"]
-        lines += [f"{name} = {toml(value)}  # {source}" for name, value in spec.options().items()]
+        lines += [f"{name} = {toml(value)}  # {source}" for name, value in spec.shown().items()]
         lines.append("")
     return "\n".join(lines)
 

@@ -31,9 +31,9 @@ class Part:
 class Layered:
     """A stage index as clients see it.
 
-    The stages come first, in the order in which a walk breadth first through the bases meets them; all mirrors come last.
-    A file name belongs to the first index that has it. A private project hides the mirrored one of the same name, and its
-    name is not asked for upstream, unless a whitelist admits it.
+    The stages come first, in the order in which a walk breadth first through the bases meets them; all mirrors come
+    last. A file name belongs to the first index that has it. A private project hides the mirrored one of the same name,
+    and its name is not asked for upstream, unless a whitelist admits it.
     """
 
     log = Logger()
@@ -104,10 +104,8 @@ def admits(spec: StageSpec, stages: Sequence[StageSpec]) -> Callable[[str], list
         result = []
         for stage in stages:
             own = set(stage.options["mirror_whitelist"])
-            if allowed is None:
-                allowed = own
-            else:
-                allowed = allowed | own if union else allowed & own
+            before = own if allowed is None else allowed
+            allowed = before | own if union else before & own
             listed = listed or "*" in allowed or name in allowed
             result.append(listed)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +87,9 @@ class Ledger:
 
         :raises BadInput: the database cannot be used, or is of a newer version.
         """
+        if self.engine.dialect.name == "sqlite" and self.engine.url.database:
+            # Passwords and upstream credentials are in it; the files that SQLite puts beside it get the same mode.
+            os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         upgrade(self.engine, backups)
         with self.engine.connect() as connection:
             self.serial = connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
@@ -152,7 +156,7 @@ class Ledger:
 
 def all_users(connection: Connection) -> dict[str, dict[str, Any]]:
     """Every user's record by name."""
-    return {name: record for name, record in connection.execute(select(users.c.name, users.c.record))}
+    return {row.name: row.record for row in connection.execute(select(users.c.name, users.c.record))}
 
 
 def user_record(connection: Connection, name: str) -> dict[str, Any] | None:
@@ -162,7 +166,7 @@ def user_record(connection: Connection, name: str) -> dict[str, Any] | None:
 
 def all_indexes(connection: Connection) -> dict[str, dict[str, Any]]:
     """Every index's options by full name."""
-    return {name: options for name, options in connection.execute(select(indexes.c.name, indexes.c.options))}
+    return {row.name: row.options for row in connection.execute(select(indexes.c.name, indexes.c.options))}
 
 
 def index_options(connection: Connection, name: str) -> dict[str, Any] | None:
@@ -187,7 +191,7 @@ def project_releases(connection: Connection, index: str, project: str) -> dict[s
     found = select(releases.c.version, releases.c.metadata).where(
         (releases.c.index == index) & (releases.c.project == project)
     )
-    return {version: metadata for version, metadata in connection.execute(found)}
+    return {row.version: row[1] for row in connection.execute(found)}
 
 
 def project_files(connection: Connection, index: str, project: str) -> list[FileSaved]:

@@ -209,7 +209,7 @@ class Wire:
         location = self._prefix(request) + quote(path, safe="/+@")
         answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
 
-    app.handle_errors(Exception)(failed)
+    app.handle_errors(Exception)(failed)  # type: ignore[arg-type]  # an answer that is written returns nothing
 
 
 def _lifetime(path: str) -> str:

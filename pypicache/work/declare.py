@@ -28,7 +28,9 @@ def declare(ledger: Ledger, users: Mapping[str, Mapping[str, Any]], specs: Itera
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         changes: list[Change] = []
         owners = {"root", *(name.partition("/")[0] for name in declared)}
-        wanted = {owner: {} for owner in sorted(owners)} | {name: dict(record) for name, record in users.items()}
+        wanted: dict[str, dict[str, Any]] = {owner: {} for owner in sorted(owners)} | {
+            name: dict(record) for name, record in users.items()
+        }
         for name, record in wanted.items():
             if name not in have_users and name not in before.get("users", {}):
                 changes.append(UserSaved(name=name, record={**record, "created": now}))

@@ -255,8 +255,11 @@ class HouseCase(SynchronousTestCase):
             return maybeDeferred(function, *arguments)
 
         agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))
-        self.house = build(settings, agent, self.clock, at_once, at_once, "0" * 32)
+        self.house = build(
+            settings, agent, self.clock, remember=at_once, record=at_once, in_thread=at_once, uuid="0" * 32
+        )
         self.house.shelf.prepare()
+        self.house.open_ledger(settings)
         self.agent = self.reach(self.house.door)
         return self.house
 

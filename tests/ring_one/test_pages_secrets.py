@@ -175,12 +175,14 @@ class ShowingTests(SecretCase):
         self.assert_masked(str(caught.exception))
 
     def test_what_is_on_disk(self) -> None:
-        """Neither memory nor shelf contain them."""
+        """Neither memory nor shelf contain them; the ledger has to, and nobody else may read it."""
         self.get(self.files("demo")[0]["url"])
         self.stop()
         for path in self.directory.rglob("*"):
             self.assert_masked(str(path))
-            if path.is_file():
+            if path.name.startswith("ledger.sqlite"):
+                self.assertEqual(path.stat().st_mode & 0o077, 0)
+            elif path.is_file():
                 self.assert_masked(path.read_bytes().decode("latin-1"))
 
 

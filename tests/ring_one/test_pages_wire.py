@@ -185,7 +185,7 @@ class TrapTests(WireCase):
 
     def test_an_unexpected_failure(self) -> None:
         """500 as text that tells nothing of the inside; the log has it."""
-        self.house.catalog.find("root", "pypi").spec = None  # type: ignore[assignment]  # something that cannot happen
+        self.house.state.specs["root/pypi"] = object()  # type: ignore[assignment]  # something that cannot happen
         raw = self.ask("/root/pypi", accept="application/json")
         self.assertEqual(raw.status, 500)
         self.assertNotIn(b"NoneType", raw.body)
