@@ -57,7 +57,7 @@ class FreshnessTests(HouseCase):
 
 
 class PromisedMetadataTests(HouseCase):
-    """``mirror_provides_core_metadata``: the operator knows that the upstream has it, though its pages do not say so."""
+    """``mirror_provides_core_metadata``: the operator knows what the pages of the upstream do not say."""
 
     def settings(self) -> Settings:
         """A mirror with that option."""
