@@ -80,7 +80,7 @@ class Callers:
             for access in self._accesses(spec)
         )
 
-    async def reader(self, request: Request, spec: Spec, project: str | None = None) -> Caller:
+    async def reader(self, request: Request, spec: Spec, project: str | None = None, *, conceal: bool = True) -> Caller:
         """Who sends a request that reads an index; refused if they may not.
 
         An answer that not everybody may see is marked, so that caches that are shared do not keep it.
@@ -95,7 +95,7 @@ class Callers:
         caller = await self.of(request)
         if self.may_read(caller, spec, project):
             return caller
-        if spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
+        if conceal and spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
             raise NotFound(f"The stage {spec.name} could not be found.")
         sentence = f"user {caller.user} cannot read {spec.name!r}"
         # The client of devpi understands 403, and takes it for a hint to log in (contract devpi 2.8 and 19.2).
