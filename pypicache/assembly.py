@@ -20,12 +20,16 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 
 from pypicache import __version__
+from pypicache.accounts.accounts import Accounts
+from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
+from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
 from pypicache.index.catalog import Catalog
+from pypicache.index.merged_names import MergedList
 from pypicache.index.mirror import Mirror, Patience
-from pypicache.index.names import ProjectList
+from pypicache.index.names import Listing, ProjectList
 from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
@@ -38,13 +42,19 @@ from pypicache.store.local import Shelf
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
+from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
+from pypicache.web.indexes import IndexAdministration
 from pypicache.web.pages import Pages
+from pypicache.web.projects import Projects
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router
 from pypicache.web.simple import SimplePages
 from pypicache.web.wire import Wire
+from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
+from pypicache.work.deleting import Deleting
+from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.upkeep import Upkeep
 
@@ -122,7 +132,7 @@ def build(
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
     state = State()
-    lists: dict[str, ProjectList] = {}
+    lists: dict[str, Listing] = {}
 
     def make_mirror(spec: MirrorSpec) -> Mirror:
         mirror = Mirror(
@@ -135,7 +145,14 @@ def build(
         )  # fmt: skip
         return mirror
 
-    catalog = Catalog(state, make_mirror, lambda spec: Stage(spec, ledger, library))
+    def make_stage(spec: StageSpec) -> Stage:
+        lists[spec.name] = MergedList(
+            spec.name, settings.state / "lists", lambda: catalog.order(spec.name), lists, memory=memory,
+            in_thread=in_thread,
+        )  # fmt: skip
+        return Stage(spec, ledger, library)
+
+    catalog = Catalog(state, make_mirror, make_stage)
     ledger.listeners.append(catalog.follow)
     host, port = settings.address
     node = Node(
@@ -147,7 +164,18 @@ def build(
         figures=figures, clock=clock,
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
-    wire = Wire(catalog, simple, overview, Pages())
+    callers = Callers(Accounts(), Rules(), state)
+    clearing = Clearing(
+        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        lists=settings.state / "lists",
+    )  # fmt: skip
+    projects = Projects(
+        catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
+        configured_url=settings.outside_url,
+    )  # fmt: skip
+    wire = Wire(catalog, simple, overview, Pages(), projects)
+    administration = IndexAdministration(Indexes(ledger), callers, state)
+    router = Router([wire.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -164,7 +192,7 @@ def build(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
         ledger=ledger, state=state,
-        door=Door(Router([wire.app]), headers, settings.outside_url, lambda: ledger.serial),
+        door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
     )  # fmt: skip
 
 

@@ -204,6 +204,12 @@ def project_files(connection: Connection, index: str, project: str) -> list[File
     return [_file(record) for record in connection.execute(found).scalars()]
 
 
+def index_files(connection: Connection, index: str) -> list[FileSaved]:
+    """Everything that an index has, in the order in which it came."""
+    found = select(files.c.record).where(files.c.index == index).order_by(files.c.serial, files.c.path)
+    return [_file(record) for record in connection.execute(found).scalars()]
+
+
 def file_at(connection: Connection, index: str, path: str) -> FileSaved | None:
     """The file at an address."""
     found = select(files.c.record).where((files.c.index == index) & (files.c.path == path))
