@@ -21,6 +21,10 @@ from twisted.web.resource import Resource
 
 from pypicache import __version__
 from pypicache.accounts.accounts import Accounts
+from pypicache.accounts.api_tokens import ApiTokens
+from pypicache.accounts.logins import Logins, own_secret, read_secret
+from pypicache.accounts.passwords import Passwords
+from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
@@ -42,6 +46,7 @@ from pypicache.store.local import Shelf
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
+from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
@@ -82,6 +87,7 @@ class House:
     figures: Figures
     ledger: Ledger
     state: State
+    accounts: Accounts
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -164,7 +170,12 @@ def build(
         figures=figures, clock=clock,
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
-    callers = Callers(Accounts(), Rules(), state)
+    passwords = Passwords(in_thread)
+    secret = settings.secret_file
+    key = own_secret(settings.state / "secret") if secret is None else read_secret(secret)
+    accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
+    modifiers = settings.restrict_modify
+    callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
     clearing = Clearing(
         ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
         lists=settings.state / "lists",
@@ -173,9 +184,13 @@ def build(
         catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
         configured_url=settings.outside_url,
     )  # fmt: skip
-    wire = Wire(catalog, simple, overview, Pages(), projects)
     administration = IndexAdministration(Indexes(ledger), callers, state)
-    router = Router([wire.app, projects.app, administration.app])
+    wire = Wire(catalog, simple, overview, Pages(), callers, projects)
+    accounts_wire = AccountsWire(
+        callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
+        knows=lambda method, path: router.knows(method, path),
+    )  # fmt: skip
+    router = Router([wire.app, accounts_wire.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -191,7 +206,7 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state,
+        ledger=ledger, state=state, accounts=accounts,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
     )  # fmt: skip
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pypicache.core.changes import Change, FileSaved, from_json, to_json
+from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, to_json
+from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
-from pypicache.ledger.migrations import upgrade
+from pypicache.ledger.engines import engine_of
+from pypicache.ledger.schema import lock, prepare
 from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
-from pypicache.tasks import InThread
+from pypicache.tasks import InThread, Shared
 
 T = TypeVar("T")
 
@@ -42,27 +44,6 @@ Decide = Callable[[Connection], "Decision[T]"]
 """Looks at the truth inside the transaction and says what to change; raises to change nothing."""
 
 
-def engine_of(database: str) -> Engine:
-    """An engine for a database URL as SQLAlchemy reads it; SQLite is set up for one writer and safe commits."""
-    if database.startswith("postgresql://"):
-        database = "postgresql+psycopg://" + database.removeprefix("postgresql://")
-    engine = create_engine(database, pool_pre_ping=not database.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _: object) -> None:
-            connection.isolation_level = None  # transactions are begun by the event below, at once for writing
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA busy_timeout = 30000")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
-
-    return engine
-
-
 class Ledger:
     """The truth, behind one writer thread and any number of reading ones.
 
@@ -76,6 +57,7 @@ class Ledger:
     log = Logger()
 
     def __init__(self, database: str, writing: InThread, reading: InThread) -> None:
+        self._database = database
         self.engine = engine_of(database)
         self._writing = writing
         self._reading = reading
@@ -89,8 +71,11 @@ class Ledger:
         """
         if self.engine.dialect.name == "sqlite" and self.engine.url.database:
             # Passwords and upstream credentials are in it; the files that SQLite puts beside it get the same mode.
-            os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        upgrade(self.engine, backups)
+            try:
+                os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise BadInput(f"database = {self.engine.url}: it cannot be used: {error.strerror}") from error
+        prepare(self.engine, self._database, backups)
         with self.engine.connect() as connection:
             self.serial = connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
 
@@ -101,7 +86,13 @@ class Ledger:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def change(self, decide: Callable[[Connection], Decision[T]]) -> T:
-        """Decide inside a transaction, and record what was decided. A decision without changes makes no serial."""
+        """Decide inside a transaction, and record what was decided. A decision without changes makes no serial.
+
+        A caller that is cancelled leaves; what is committed even so is told to the listeners.
+        """
+        return await Shared(self._change(decide)).join()
+
+    async def _change(self, decide: Callable[[Connection], Decision[T]]) -> T:
         recorded, result = await self._writing(self.change_now, decide)
         if recorded is not None:
             self.tell(recorded)
@@ -114,8 +105,7 @@ class Ledger:
             connection.info["writes"] = True
             try:
                 with connection.begin():
-                    if connection.dialect.name == "postgresql":
-                        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7073)")  # one writer, on any machine
+                    lock(connection)
                     decision = decide(connection)
                     if not decision.changes:
                         return None, decision.result
@@ -208,6 +198,11 @@ def index_files(connection: Connection, index: str) -> list[FileSaved]:
     """Everything that an index has, in the order in which it came."""
     found = select(files.c.record).where(files.c.index == index).order_by(files.c.serial, files.c.path)
     return [_file(record) for record in connection.execute(found).scalars()]
+
+
+def departure(connection: Connection, index: str) -> list[Change]:
+    """What deleting an index is: its files go, each by a change of its own, so that their bytes follow."""
+    return [*(FileGone(index=index, path=file.path) for file in index_files(connection, index)), IndexGone(name=index)]
 
 
 def file_at(connection: Connection, index: str, path: str) -> FileSaved | None:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-
-from sqlalchemy import Connection
+from typing import Any
 
 from pypicache.core.changes import FileGone, IndexGone
 from pypicache.ledger.ledger import Decision, Ledger, Recorded, file_at
@@ -65,7 +64,7 @@ class Clearing:
         while batch := list(islice(waiting, BATCH)):
             await self._ledger.change(lambda connection, batch=batch: self._remove(connection, batch))  # type: ignore[misc]
 
-    def _remove(self, connection: Connection, keys: Sequence[tuple[str, str]]) -> Decision[None]:
+    def _remove(self, connection: Any, keys: Sequence[tuple[str, str]]) -> Decision[None]:
         for index, path in keys:
             if file_at(connection, index, path) is None:
                 for suffix in BESIDE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from typing import Any
 
 from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseGone
 from pypicache.core.dist import version_of
@@ -44,7 +44,7 @@ class Deleting:
             await self._clearing.cached(held)
             return
 
-        def decide(connection: Connection) -> Decision[None]:
+        def decide(connection: Any) -> Decision[None]:
             files = project_files(connection, index.name, name)
             versions = dict.fromkeys(
                 [*project_releases(connection, index.name, name), *(file.version for file in files)]
@@ -74,7 +74,7 @@ class Deleting:
             index.reload(name)
             return
 
-        def decide(connection: Connection) -> Decision[None]:
+        def decide(connection: Any) -> Decision[None]:
             files = [file for file in project_files(connection, index.name, name) if file.version == version]
             if not files and version not in project_releases(connection, index.name, name):
                 raise missing
@@ -100,7 +100,7 @@ class Deleting:
             index.reload(ProjectName(wanted[0].project))
             return
 
-        def decide(connection: Connection) -> Decision[None]:
+        def decide(connection: Any) -> Decision[None]:
             file = file_at(connection, index.name, path)
             if file is None:
                 if was_there(connection, index.name, path):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
-from pypicache.core.changes import Change, FileGone, IndexGone, IndexSaved
+from pypicache.core.changes import IndexSaved
 from pypicache.core.errors import BadInput, Conflict, Denied, NotFound
 from pypicache.core.model import index_name
 from pypicache.core.spec import IGNORED_ON_MIRRORS, MIRROR_KEYS, MirrorSpec, boolean
 from pypicache.core.stage import StageSpec, edited
-from pypicache.ledger.ledger import Decision, Ledger, all_indexes, index_files, index_options, user_record
+from pypicache.ledger.ledger import Decision, Ledger, all_indexes, departure, index_options, user_record
 from pypicache.ledger.state import Spec, spec_of
 
 STARS = "****:****@"
@@ -43,7 +41,7 @@ class Indexes:
         :raises PypicacheError: as :meth:`vacant`, or the options are wrong.
         """
 
-        def decide(connection: Connection) -> Decision[Spec]:
+        def decide(connection: Any) -> Decision[Spec]:
             _vacant(connection, name)
             spec = _checked(name, options)
             _check_bases(connection, spec, ())
@@ -62,7 +60,7 @@ class Indexes:
         :raises Denied: there is no such index; it has no access list that could allow this.
         """
 
-        def decide(connection: Connection) -> Decision[Spec]:
+        def decide(connection: Any) -> Decision[Spec]:
             options = index_options(connection, name)
             if options is None:
                 raise Denied(f"no permission to modify index {name}")
@@ -90,7 +88,7 @@ class Indexes:
         :raises Denied: there is no such index, or it is not volatile.
         """
 
-        def decide(connection: Connection) -> Decision[None]:
+        def decide(connection: Any) -> Decision[None]:
             options = index_options(connection, name)
             if options is None:
                 raise Denied(f"no permission to delete index {name}")
@@ -101,12 +99,7 @@ class Indexes:
         await self._ledger.change(decide)
 
 
-def departure(connection: Connection, name: str) -> list[Change]:
-    """What deleting an index is: its files go, each by a change of its own, so that their bytes follow."""
-    return [*(FileGone(index=name, path=file.path) for file in index_files(connection, name)), IndexGone(name=name)]
-
-
-def _vacant(connection: Connection, name: str) -> None:
+def _vacant(connection: Any, name: str) -> None:
     user = index_name(name).partition("/")[0]
     if user_record(connection, user) is None:
         raise NotFound(f"no user {user!r}")
@@ -123,7 +116,7 @@ def _checked(name: str, options: Mapping[str, object]) -> Spec:
     return spec_of(name, options)
 
 
-def _check_bases(connection: Connection, spec: Spec, before: Sequence[str]) -> None:
+def _check_bases(connection: Any, spec: Spec, before: Sequence[str]) -> None:
     """Refuse bases that do not exist; one that was deleted meanwhile may stay."""
     if isinstance(spec, StageSpec):
         there = all_indexes(connection)
