@@ -12,7 +12,7 @@ from pypicache.web.answers import envelope, message_answer
 from pypicache.web.bodies import body_of, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
-from pypicache.web.segments import Plain
+from pypicache.web.segments import Plain, has_query
 from pypicache.work.indexes import Indexes, options_of
 
 
@@ -47,7 +47,7 @@ class IndexAdministration:
         name = f"{user}/{index}"
         await self._require(request, name, Verb.INDEX_MODIFY)
         wanted = options_of(json_of(request))
-        must_change = b"error_on_noop" in request.args and isinstance(wanted, dict)
+        must_change = has_query(request, "error_on_noop") and isinstance(wanted, dict)
         spec = await self.indexes.modify(name, wanted, must_change=must_change)
         envelope(request, "indexconfig", spec.shown())
 

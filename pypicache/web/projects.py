@@ -26,7 +26,7 @@ from pypicache.web.callers import Callers
 from pypicache.web.conditions import http_date
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url
-from pypicache.web.segments import Plain, Version, project_in_address
+from pypicache.web.segments import Plain, Version, has_query, project_in_address
 from pypicache.work.deleting import Deleting
 
 READ = ["GET", "HEAD"]
@@ -79,7 +79,7 @@ class Projects:
         """All versions of a project (contract devpi 8.1)."""
         name = project_in_address(project)
         try:
-            releases = await self._releases(index, name, own_only=b"ignore_bases" in request.args)
+            releases = await self._releases(index, name, own_only=has_query(request, "ignore_bases"))
         except NotFound as error:
             raise NotFound(f"no project {project!r}") from error
         base = outside_url(request, self._configured_url)
@@ -245,4 +245,4 @@ async def _find(mirror: Mirror, path: str) -> tuple[ProjectName, File]:
 
 
 def _forced(request: Request) -> bool:
-    return b"force" in request.args
+    return has_query(request, "force")

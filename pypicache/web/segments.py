@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
+from twisted.web.server import Request
 from werkzeug.routing import BaseConverter
 
 from pypicache.core.errors import BadInput, NotFound
@@ -29,3 +32,9 @@ def project_in_address(text: str) -> ProjectName:
         return project_name(text)
     except BadInput as error:
         raise NotFound(str(error)) from error
+
+
+def has_query(request: Request, name: str) -> bool:
+    """Whether a parameter is in the query, with any value or with none: ``?force`` as well as ``?force=``."""
+    query = request.uri.partition(b"?")[2].decode("latin-1")
+    return any(key == name for key, _ in parse_qsl(query, keep_blank_values=True))

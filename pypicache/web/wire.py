@@ -24,6 +24,7 @@ from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
 from pypicache.web.places import outside_url, path_of
 from pypicache.web.pour import ASK_AGAIN, FOR_EVER, pour
 from pypicache.web.projects import Projects
+from pypicache.web.segments import has_query
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
 
@@ -187,7 +188,7 @@ class Wire:
             answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
         else:
             shown = mirror.spec.shown()
-            if b"no_projects" not in request.args:
+            if not has_query(request, "no_projects"):
                 shown["projects"] = await self.releases.names(mirror)
             envelope(request, "indexconfig", shown)
 
