@@ -20,6 +20,8 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 
 from pypicache import __version__
+from pypicache.accounts.accounts import Accounts
+from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
 from pypicache.figures import Figures
@@ -35,17 +37,23 @@ from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
+from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
+from pypicache.web.callers import Callers
+from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router
 from pypicache.web.simple import SimplePages
+from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
 from pypicache.work.declare import declare
+from pypicache.work.documents import Documents
 from pypicache.work.overview import Node, Overview
+from pypicache.work.publish import Publisher
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -147,6 +155,13 @@ def build(
         figures=figures, clock=clock,
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
+    callers = Callers(Accounts(), Rules(), state)
+    own = OwnFiles(shelf, in_thread)
+    uploads = Uploads(
+        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
+        in_thread=in_thread, most=settings.max_upload_size,
+    )  # fmt: skip
+    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
     wire = Wire(catalog, simple, overview, Pages())
     headers = {
         "x-devpi-api-version": "2",
@@ -164,7 +179,10 @@ def build(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
         ledger=ledger, state=state,
-        door=Door(Router([wire.app]), headers, settings.outside_url, lambda: ledger.serial),
+        door=Door(
+            Router([uploads.app, documents.app, wire.app]), headers, settings.outside_url, lambda: ledger.serial,
+            uploads.stream,
+        ),
     )  # fmt: skip
 
 

@@ -42,6 +42,10 @@ class TooLarge(PypicacheError):
     """More bytes than are taken."""
 
 
+class NoRoom(PypicacheError):
+    """The disk takes no more bytes."""
+
+
 class Elsewhere(PypicacheError):
     """The bytes are to be had from another address.
 
