@@ -22,6 +22,7 @@ from pypicache.core.errors import (
     NotFound,
     PypicacheError,
     TooLarge,
+    TooMany,
     UpstreamDown,
 )
 from pypicache.web.conditions import Unsatisfiable
@@ -43,6 +44,7 @@ STATUS: dict[type[Exception], int] = {
     Conflict: 409,
     TooLarge: 413,
     NoRoom: 507,
+    TooMany: 429,
     UpstreamDown: 503,
     Broken: 502,
     NotAcceptable: 406,
@@ -133,7 +135,7 @@ def problem(request: Request, error: Exception) -> bytes:
     """
     code = status_of(error)
     headers = {"cache-control": "no-store"}
-    if isinstance(error, UpstreamDown):
+    if isinstance(error, UpstreamDown | TooMany):
         headers["retry-after"] = str(error.retry_after)
     elif isinstance(error, Elsewhere):
         headers["location"] = error.url

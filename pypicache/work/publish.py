@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -67,7 +66,7 @@ class Publisher:
         metadata = combined(None, form.release(), None)
         saved = ReleaseSaved(index=spec.name, project=project, version=version, metadata=metadata)
 
-        def decide(connection: Connection) -> Decision[None]:
+        def decide(connection: Any) -> Decision[None]:
             known = project_releases(connection, spec.name, project).get(version)
             return Decision([] if known == saved.metadata else [saved], None)
 
@@ -153,7 +152,7 @@ class Publisher:
             )  # fmt: skip
             await self.files.put(content, f"{spec.name}/{place}")
 
-            def decide(connection: Connection) -> Decision[None]:
+            def decide(connection: Any) -> Decision[None]:
                 if file_at(connection, spec.name, path) is None:
                     raise NotFound(f"no release file found at {path}")
                 return Decision([saved], None)
@@ -211,10 +210,10 @@ class Publisher:
         kept = "volatile" if spec.volatile else "non volatile"
         same = Stored(sentence=f"Upload of identical file to {kept} index.", new=False)
 
-        def judge(connection: Connection) -> Verdict:
+        def judge(connection: Any) -> Verdict:
             return verdict(project_files(connection, spec.name, saved.project), saved, spec)
 
-        def decide(connection: Connection) -> Decision[tuple[Stored, Sequence[FileSaved]]]:
+        def decide(connection: Any) -> Decision[tuple[Stored, Sequence[FileSaved]]]:
             found = judge(connection)
             if found.identical:
                 return Decision([], (same, ()))

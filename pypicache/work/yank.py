@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
-from sqlalchemy import Connection
 
 from pypicache.core.errors import NotFound
 from pypicache.core.model import ProjectName
@@ -18,7 +19,7 @@ async def yank(ledger: Ledger, index: str, project: ProjectName, version: str, y
     :raises NotFound: the index has no files of this release.
     """
 
-    def decide(connection: Connection) -> Decision[list[str]]:
+    def decide(connection: Any) -> Decision[list[str]]:
         stored = project_files(connection, index, project)
         files = [file for file in stored if file.kind == "releasefile" and file.version == version]
         if not files:
