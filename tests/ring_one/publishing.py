@@ -6,16 +6,19 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b, md5, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import frozen
-from treq.testing import _SynchronousProducer
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Protocol
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
-from pypicache.core.changes import IndexSaved
+from pypicache.core.changes import FileSaved, IndexSaved
 from pypicache.core.stage import StageSpec
-from pypicache.ledger.ledger import Decision
+from pypicache.ledger.ledger import Decision, project_files
+from tests.ring_one.accounts import basic
 from tests.ring_one.files import Client, FileCase
 from tests.ring_one.house import Answer
 from tests.upstream import dists
@@ -91,10 +94,30 @@ def digests(dist: Dist, *algorithms: str) -> list[Field]:
     return [(f"{algorithm}_digest", made[algorithm]) for algorithm in algorithms]
 
 
+@implementer(IBodyProducer)
+class _Body:
+    def __init__(self, content: bytes) -> None:
+        self.length = len(content)
+        self._content = content
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        pass
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+
 class PublishCase(FileCase):
     """A daemon with the private index ``team/dev``, to which anybody may upload."""
 
-    options: Mapping[str, Any] = {"acl_upload": [ANYBODY], "volatile": False}
+    options: ClassVar[Mapping[str, Any]] = {"acl_upload": [ANYBODY], "volatile": False}
 
     def start(self, **changes: Any) -> Any:
         house = super().start(**changes)
@@ -118,7 +141,7 @@ class PublishCase(FileCase):
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"http://cache.example{path}"
         raw = Headers({name: [value] for name, value in named.items()})
-        client = Client(self, self.agent.request(b"POST", url.encode(), raw, _SynchronousProducer(body)), url)
+        client = Client(self, self.agent.request(b"POST", url.encode(), raw, _Body(body)), url)
         self.settle()
         return client
 
@@ -128,6 +151,30 @@ class PublishCase(FileCase):
         """Upload a file."""
         chosen = [*plain(dist), *digests(dist, "sha256")] if fields is None else fields
         return self.post(multipart(chosen, dist), path, **headers).answer()
+
+    def sender(self, *data: bytes) -> Sender:
+        """A client that has sent these bytes so far."""
+        sender = Sender()
+        self.agent.connect(sender)
+        for piece in data:
+            sender.send(piece)
+        self.settle()
+        return sender
+
+    def more(self, sender: Sender, *data: bytes) -> None:
+        """Let a client send more."""
+        for piece in data:
+            sender.send(piece)
+        self.settle()
+
+    def account(self, name: str) -> dict[str, str]:
+        """Make a user; the header of HTTP Basic."""
+        self.assertEqual(self.send("PUT", f"/{name}", {"password": f"pw-{name}"}).code, 201)
+        return basic(name, f"pw-{name}")
+
+    def stored(self, project: str = "demo") -> list[FileSaved]:
+        """What the ledger has of a project."""
+        return self.house.ledger.read_now(lambda connection: project_files(connection, "team/dev", project))
 
     def listing(self, project: str = "demo", index: str = "team/dev") -> list[dict[str, Any]]:
         """The files of a project's page."""
@@ -152,3 +199,46 @@ class PublishCase(FileCase):
         self.assertEqual(self.own(), [])
         self.assertEqual(self.spooled(), [])
         self.assertEqual(self.listing(), [])
+
+
+class Sender(Protocol):
+    """A client that sends its request by hand, piece by piece."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed = True
+
+    def send(self, data: bytes) -> None:
+        """Send some bytes."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def leave(self) -> None:
+        """Close the connection."""
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    @property
+    def status(self) -> int | None:
+        """The status code, once it is here."""
+        return int(self.received.split()[1]) if self.received else None
+
+
+def head(length: int | None, path: str = "/team/dev/", **headers: str) -> bytes:
+    """The head of an upload; without a length it comes in chunks."""
+    named = {"host": "cache.example", "content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    named |= {"transfer-encoding": "chunked"} if length is None else {"content-length": str(length)}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body without length."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
