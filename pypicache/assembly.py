@@ -86,6 +86,7 @@ class House:
     ledger: Ledger
     state: State
     accounts: Accounts
+    uploads: Uploads
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -194,7 +195,7 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts,
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
