@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 import orjson
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
@@ -25,6 +24,7 @@ from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.forms import MOST_TEXT, FormIntake
 from pypicache.web.negotiation import is_form
+from pypicache.web.segments import application
 from pypicache.work.publish import Publisher, Stored
 from pypicache.work.yank import yank
 
@@ -42,9 +42,7 @@ class Uploads:
     :param otherwise: answers a POST to an index that is no form.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
+    app = application()
 
     def __init__(
         self,
