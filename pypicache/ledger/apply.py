@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 from sqlalchemy import Connection, Table, delete
@@ -23,12 +24,15 @@ from pypicache.core.changes import (
 from pypicache.ledger.tables import files, gone, indexes, releases, tokens, touched, users
 
 
-def upsert(connection: Connection, table: Table, **values: object) -> None:
-    """Insert a row, or replace what another one with the same key says."""
+def upsert(connection: Connection, table: Table, kept: Sequence[str] = (), **values: object) -> None:
+    """Insert a row, or replace what another one with the same key says.
+
+    :param kept: columns that stay as they are in a row that is there.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values)
     keys = [column.name for column in table.primary_key]
-    rest = {name: statement.excluded[name] for name in values if name not in keys}
+    rest = {name: statement.excluded[name] for name in values if name not in {*keys, *kept}}
     if rest:
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))
     else:
@@ -107,6 +111,7 @@ def _(change: FileSaved, connection: Connection, serial: int) -> None:
     upsert(
         connection,
         files,
+        kept=["serial"],  # files are listed in the order in which they came, whatever is said of them later
         index=change.index,
         path=change.path,
         project=change.project,

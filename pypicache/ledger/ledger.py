@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pypicache.core.changes import Change, FileSaved, from_json, to_json
+from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
-from pypicache.ledger.migrations import upgrade
+from pypicache.ledger.migrations import lock, upgrade
 from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
-from pypicache.tasks import InThread
+from pypicache.tasks import InThread, Shared
 
 T = TypeVar("T")
 
@@ -89,7 +90,10 @@ class Ledger:
         """
         if self.engine.dialect.name == "sqlite" and self.engine.url.database:
             # Passwords and upstream credentials are in it; the files that SQLite puts beside it get the same mode.
-            os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            try:
+                os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise BadInput(f"database = {self.engine.url}: it cannot be used: {error.strerror}") from error
         upgrade(self.engine, backups)
         with self.engine.connect() as connection:
             self.serial = connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
@@ -101,7 +105,13 @@ class Ledger:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def change(self, decide: Callable[[Connection], Decision[T]]) -> T:
-        """Decide inside a transaction, and record what was decided. A decision without changes makes no serial."""
+        """Decide inside a transaction, and record what was decided. A decision without changes makes no serial.
+
+        A caller that is cancelled leaves; what is committed even so is told to the listeners.
+        """
+        return await Shared(self._change(decide)).join()
+
+    async def _change(self, decide: Callable[[Connection], Decision[T]]) -> T:
         recorded, result = await self._writing(self.change_now, decide)
         if recorded is not None:
             self.tell(recorded)
@@ -114,8 +124,7 @@ class Ledger:
             connection.info["writes"] = True
             try:
                 with connection.begin():
-                    if connection.dialect.name == "postgresql":
-                        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7073)")  # one writer, on any machine
+                    lock(connection)
                     decision = decide(connection)
                     if not decision.changes:
                         return None, decision.result

@@ -43,7 +43,7 @@ files = Table(
     Column("version", String, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("serial", BigInteger, nullable=False),  # of the change that wrote this row
+    Column("serial", BigInteger, nullable=False),  # of the change that added the file
     Column("record", JSON, nullable=False),  # the FileSaved change
 )
 Index("files_project", files.c.index, files.c.project)

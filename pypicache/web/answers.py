@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import orjson
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
+from zope.interface import Interface
 
 from pypicache.core.errors import (
     BadInput,
@@ -51,6 +52,32 @@ def header(request: Request, name: str) -> str | None:
     return None if not values else ", ".join(values)
 
 
+class IPrivate(Interface):
+    """Marks a request whose answer is not for everybody."""
+
+
+def keep_private(request: Request) -> None:
+    """Note that the answer depends on who asks: caches that are shared must not keep it."""
+    request.setComponent(IPrivate, request)
+
+
+def is_private(request: Request) -> bool:
+    """Whether the answer depends on who asks."""
+    return request.getComponent(IPrivate) is not None
+
+
+def cache_control(request: Request, value: str) -> str:
+    """``Cache-Control`` as it may be said to this client.
+
+    :param value: what would be said if anybody may see the answer.
+    """
+    if not is_private(request) or "no-store" in value:
+        return value
+    if "immutable" in value:  # the client may keep for ever what it was given, for itself
+        return value.replace("public", "private")
+    return "private, no-cache"
+
+
 def answer(
     request: Request,
     body: bytes,
@@ -62,7 +89,7 @@ def answer(
     """Write a whole answer; to HEAD the same without the body."""
     request.setResponseCode(code)
     for name, value in (headers or {}).items():
-        request.setHeader(name, value)
+        request.setHeader(name, cache_control(request, value) if name == "cache-control" else value)
     if content_type is not None:
         request.setHeader(b"content-type", content_type)
     if code not in {204, 304}:

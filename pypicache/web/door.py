@@ -12,6 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pypicache.core.errors import NotFound
 from pypicache.web.answers import problem
+from pypicache.web.bodies import BodyRequest, Stream
 from pypicache.web.places import outside_url, path_of
 
 
@@ -54,13 +55,6 @@ class Door(Resource):
         return rendered
 
 
-class ShortRequest(Request):
-    """A request of which no body is read: what comes of one is dropped, however long it is."""
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Drop a piece of the body; devpi's client sends ``{}`` with some of its GET requests."""
-
-
 def _is_text(data: bytes) -> bool:
     try:
         data.decode("utf-8")
@@ -73,10 +67,11 @@ class LoggedSite(Site):
     """Writes one line per request, with its fields, at info level."""
 
     requests = Logger(namespace="pypicache.requests")
+    stream: Stream | None = None  # who takes large bodies
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, ShortRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
 
     def log(self, request: HTTPRequest) -> None:
         client = request.getClientAddress()

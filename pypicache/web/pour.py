@@ -11,6 +11,7 @@ from zope.interface import implementer
 from pypicache.core.errors import Broken, PypicacheError
 from pypicache.interfaces import IBody, IReader
 from pypicache.web.answers import answer, header
+from pypicache.web.answers import cache_control as permitted
 from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
 from pypicache.web.sending import plain_socket, send_file
 
@@ -57,7 +58,7 @@ class Flow:
 def describe(request: Request, body: IBody, cache_control: str) -> None:
     """Set the headers that GET and HEAD, whole files and ranges have in common."""
     request.setHeader(b"content-type", OCTETS)
-    request.setHeader(b"cache-control", cache_control)
+    request.setHeader(b"cache-control", permitted(request, cache_control))
     request.setHeader(b"accept-ranges", b"bytes")
     if body.etag is not None:
         request.setHeader(b"etag", f'"{body.etag}"')

@@ -12,7 +12,7 @@ from pypicache.core.model import ProjectName
 from pypicache.index.names import ListFormat, ProjectList
 from pypicache.interfaces import IIndex
 from pypicache.store.bodies import KeptReader
-from pypicache.web.answers import NotAcceptable, answer, header
+from pypicache.web.answers import NotAcceptable, answer, cache_control, header
 from pypicache.web.conditions import not_modified
 from pypicache.web.negotiation import Coding, Format, choose_coding, choose_format, wants_revalidation
 from pypicache.web.pour import flow_out
@@ -113,7 +113,7 @@ async def _stream(request: Request, path: Path, content_type: bytes, headers: di
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         for name, value in headers.items():
-            request.setHeader(name, value)
+            request.setHeader(name, cache_control(request, value) if name == "cache-control" else value)
         request.setHeader(b"content-type", content_type)
         request.setHeader(b"content-length", b"%d" % size)
         if request.method == b"HEAD":

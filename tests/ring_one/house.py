@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 from klein import Klein
-from treq.testing import RequestTraversalAgent
+from treq.testing import RequestTraversalAgent, _SynchronousProducer
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -26,6 +26,7 @@ from pypicache.assembly import House, build
 from pypicache.core.spec import MirrorSpec
 from pypicache.settings import Settings
 from pypicache.upstream.agents import UpstreamAgent
+from pypicache.web.door import LoggedSite
 
 UP = "http://up.example/simple/"
 PIP = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
@@ -261,6 +262,8 @@ class HouseCase(SynchronousTestCase):
         self.house.shelf.prepare()
         self.house.open_ledger(settings)
         self.agent = self.reach(self.house.door)
+        if isinstance(self.agent, RequestTraversalAgent):
+            self.agent._serverFactory = LoggedSite(self.house.door, self.agent._memoryReactor)
         return self.house
 
     def stop(self) -> None:
@@ -294,6 +297,20 @@ class HouseCase(SynchronousTestCase):
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """Send a request, and wait for the whole answer; header names are written with underscores."""
         return self.begin(path, method, **headers).answer()
+
+    def send(self, method: str, path: str, content: object = None, **headers: str) -> Answer:
+        """Send a request with a body: bytes as they are, anything else as JSON; JSON is wanted back."""
+        url = f"http://cache.example{path}"
+        body = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
+        named = {"accept": "application/json", "content-type": "application/json"}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = _SynchronousProducer(body) if body else None
+        asked = self.agent.request(
+            method.encode(), url.encode(), Headers({name: [value] for name, value in named.items()}), sent
+        )
+        pending = Pending(self, asked, url)
+        self.settle()
+        return pending.answer()
 
     def page(self, project: str, **headers: str) -> Answer:
         """A project's page, as pip asks for it."""

@@ -1,0 +1,1 @@
+"""Who is asking: passwords, login tokens, API tokens."""

@@ -1,0 +1,188 @@
+"""Who sends a request, and whether they may: the only place where web asks about rights."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from attrs import evolve
+from twisted.web.server import Request
+
+from pypicache.accounts.accounts import Accounts
+from pypicache.accounts.credentials import Credentials
+from pypicache.core.access import NOBODY, Caller, IndexAccess, Rules, Verb
+from pypicache.core.errors import Denied, NeedsLogin, NotFound
+from pypicache.core.stage import StageSpec
+from pypicache.index.layered import resolution_order
+from pypicache.ledger.state import Spec, State
+from pypicache.web.answers import header, keep_private
+
+PROXY_HEADERS = ("forwarded", "x-real-ip", "x-outside-url", "via")
+_SCHEME = re.compile(r"\s*(basic|bearer|token)\s+(\S+)\s*", re.ASCII | re.IGNORECASE)
+
+DEEDS = {
+    Verb.READ: "read",
+    Verb.UPLOAD: "upload to",
+    Verb.TOXRESULT_UPLOAD: "upload tox results to",
+    Verb.DELETE: "delete anything in",
+    Verb.INDEX_CREATE: "create",
+    Verb.INDEX_MODIFY: "modify",
+    Verb.INDEX_DELETE: "delete",
+}
+
+
+class Callers:
+    """Tells who sends a request, and refuses what they may not do."""
+
+    def __init__(self, accounts: Accounts, rules: Rules, state: State) -> None:
+        self.accounts = accounts
+        self.rules = rules
+        self._state = state
+
+    async def of(self, request: Request) -> Caller:
+        """Who sends a request; wrong credentials are those of nobody (contract devpi 2.1)."""
+        found = credentials(request)
+        return NOBODY if found is None else await self.accounts.caller(found)
+
+    def allows(self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None) -> bool:
+        """Whether the caller may do this with an index or in it; for reading ask :meth:`may_read`."""
+        return self.rules.allows(access, caller, verb, project)
+
+    def require(
+        self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None, *, challenge: bool = True
+    ) -> None:
+        """Refuse what the caller may not do with an index or in it.
+
+        :param challenge: whether somebody who did not log in, and would upload, is told how to.
+        :raises NeedsLogin: nobody logged in, and uploading or reading needs it.
+        :raises Denied: the caller may not, or nobody logged in (contract devpi 1.4).
+        """
+        if not self.allows(caller, access, verb, project):
+            sentence = f"user {caller.user} cannot {DEEDS.get(verb, verb)} {access.name!r}"
+            if caller.user is None and verb in {Verb.READ, Verb.UPLOAD}:
+                raise NeedsLogin(sentence, challenge)
+            raise Denied(sentence)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def may_read(self, caller: Caller, spec: Spec, project: str | None = None) -> bool:
+        """Whether the caller may see what an index lists: it and everything below it.
+
+        What anybody may read can be read with any credentials. An API token that is limited to an index reads what is
+        below that as well, because that is where the files are.
+        """
+        return all(
+            self.rules.allows(access, NOBODY, Verb.READ)
+            or self.rules.allows(access, self._widened(caller), Verb.READ, project)
+            for access in self._accesses(spec)
+        )
+
+    async def reader(self, request: Request, spec: Spec, project: str | None = None) -> Caller:
+        """Who sends a request that reads an index; refused if they may not.
+
+        An answer that not everybody may see is marked, so that caches that are shared do not keep it.
+
+        :raises NotFound: they may not, and the index is concealed.
+        :raises NeedsLogin: nobody logged in; installers ask for credentials then.
+        :raises Denied: they may not.
+        """
+        if self.may_read(NOBODY, spec, project):
+            return NOBODY
+        keep_private(request)
+        caller = await self.of(request)
+        if self.may_read(caller, spec, project):
+            return caller
+        if spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
+            raise NotFound(f"The stage {spec.name} could not be found.")
+        sentence = f"user {caller.user} cannot read {spec.name!r}"
+        # The client of devpi understands 403, and takes it for a hint to log in (contract devpi 2.8 and 19.2).
+        if caller.user is None and "devpi-client" not in (header(request, "user-agent") or ""):
+            raise NeedsLogin(sentence)
+        raise Denied(sentence)
+
+    def shows(self, caller: Caller, spec: Spec) -> bool:
+        """Whether the caller is told that an index exists."""
+        return not spec.conceal or self.rules.allows(spec.access, self._widened(caller), Verb.READ)
+
+    def _accesses(self, spec: Spec) -> Sequence[IndexAccess]:
+        if not isinstance(spec, StageSpec) or not spec.bases:
+            return (spec.access,)
+        return [spec.access, *(self._state.specs[name].access for name in self._order(spec.name)[1:])]
+
+    def _order(self, name: str) -> list[str]:
+        def below(other: str) -> Sequence[str] | None:
+            found = self._state.specs.get(other)
+            return None if found is None else found.bases if isinstance(found, StageSpec) else ()
+
+        return resolution_order(name, below)
+
+    def _widened(self, caller: Caller) -> Caller:
+        if caller.scope is None or caller.scope.indexes is None:
+            return caller
+        indexes = frozenset(below for name in caller.scope.indexes for below in self._order(name))
+        return evolve(caller, scope=evolve(caller.scope, indexes=indexes))
+
+    # -- accounts --------------------------------------------------------------------------------------------------
+
+    def require_account(self, caller: Caller, user: str, verb: Verb, sentence: str) -> None:
+        """Refuse what the caller may not do with an account.
+
+        :raises Denied: with the sentence.
+        """
+        if not self.rules.allows_account(user, caller, verb):
+            raise Denied(sentence)
+
+
+def credentials(request: Request) -> Credentials | None:
+    """What a request says about who sends it, from the first header that can be read (contract devpi 2.1)."""
+    where = {"address": client_address(request), "nearby": is_nearby(request)}
+    own = header(request, "x-devpi-auth")
+    if own is not None and (pair := _pair(own)) is not None:
+        return Credentials(user=pair[0], secret=pair[1], **where)  # type: ignore[arg-type]
+    matched = _SCHEME.fullmatch(header(request, "authorization") or "")
+    if matched is None:
+        return None
+    if matched[1].lower() == "basic":
+        pair = _pair(matched[2])
+        return None if pair is None else Credentials(user=pair[0], secret=pair[1], **where)  # type: ignore[arg-type]
+    return Credentials(user="", secret=matched[2], bearer=True, **where)  # type: ignore[arg-type]
+
+
+def _pair(encoded: str) -> tuple[str, str] | None:
+    try:
+        raw = b64decode(encoded.strip().encode("ascii"), validate=True)
+    except (NotBase64, UnicodeEncodeError, ValueError):
+        return None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    user, colon, secret = text.partition(":")
+    return (user, secret) if colon else None
+
+
+def client_address(request: Request) -> str:
+    """The address of the client, as a proxy on this machine says it; empty if it has none."""
+    address = str(getattr(request.getClientAddress(), "host", ""))
+    told = header(request, "x-real-ip")
+    return told.strip()[:64] if told and (_is_loopback(address) or not address) else address
+
+
+def is_nearby(request: Request) -> bool:
+    """Whether the client is on this machine, and no proxy speaks for somebody else."""
+    named = {name.lower() for name, _ in request.requestHeaders.getAllRawHeaders()}
+    return _is_loopback(str(getattr(request.getClientAddress(), "host", ""))) and not any(
+        name.startswith(b"x-forwarded") or name.decode("latin-1") in PROXY_HEADERS for name in named
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
