@@ -308,6 +308,6 @@ def toml_size(value: int | None) -> str:
     if value is None:
         return toml("unlimited")
     for power, prefix in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
-        if value % 1024**power == 0:
+        if value % 1024**power == 0 and value < 10**9 * 1024**power:
             return toml(f"{value // 1024**power} {prefix}iB")
     return toml(value)

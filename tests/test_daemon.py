@@ -111,6 +111,7 @@ class Yard:
         surroundings = {"PATH": os.environ["PATH"], "HOME": str(self.place), "PYTHONPATH": str(TREE), **(environ or {})}
 
         def limit() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that put us into the background had it ignored
             if files is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
