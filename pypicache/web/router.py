@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from klein import Klein
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from pypicache.web.answers import problem
 
 
 class Router(Resource):
@@ -22,22 +24,35 @@ class Router(Resource):
         super().__init__()
         self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in apps]
 
+    def knows(self, method: str, path: str) -> bool:
+        """Whether an application answers this method at this path."""
+        for app, _ in self._apps:
+            try:
+                app.url_map.bind("").match(path, method)
+            except HTTPException:
+                continue
+            return True
+        return False
+
     def render(self, request: Request) -> bytes | int:
         path = "/" + b"/".join(request.postpath or []).decode("utf-8", "replace")
         method = request.method.decode("latin-1")
         chosen = self._apps[0][1]
-        other_method = None
+        allowed: set[str] = set()
         for app, resource in self._apps:
             try:
                 app.url_map.bind("").match(path, method)
-            except MethodNotAllowed:
-                other_method = other_method or resource
+            except MethodNotAllowed as error:
+                allowed.update(error.valid_methods or ())
             except HTTPException:
                 continue
             else:
                 chosen = resource
                 break
         else:
-            chosen = other_method or chosen
+            if allowed:
+                request.write(problem(request, MethodNotAllowed(sorted(allowed))))
+                request.finish()
+                return NOT_DONE_YET
         rendered: bytes | int = chosen.render(request)
         return rendered
