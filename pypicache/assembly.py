@@ -28,10 +28,12 @@ from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
+from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
 from pypicache.index.catalog import Catalog
+from pypicache.index.merged_names import MergedList
 from pypicache.index.mirror import Mirror, Patience
-from pypicache.index.names import ProjectList
+from pypicache.index.names import Listing, ProjectList
 from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
@@ -41,19 +43,29 @@ from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
+from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
+from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
+from pypicache.web.indexes import IndexAdministration
 from pypicache.web.pages import Pages
+from pypicache.web.projects import Projects
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router
 from pypicache.web.simple import SimplePages
+from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
+from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
+from pypicache.work.deleting import Deleting
+from pypicache.work.documents import Documents
+from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
+from pypicache.work.publish import Publisher
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -81,6 +93,7 @@ class House:
     ledger: Ledger
     state: State
     accounts: Accounts
+    uploads: Uploads
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -131,7 +144,7 @@ def build(
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
     state = State()
-    lists: dict[str, ProjectList] = {}
+    lists: dict[str, Listing] = {}
 
     def make_mirror(spec: MirrorSpec) -> Mirror:
         mirror = Mirror(
@@ -144,7 +157,14 @@ def build(
         )  # fmt: skip
         return mirror
 
-    catalog = Catalog(state, make_mirror, lambda spec: Stage(spec, ledger, library))
+    def make_stage(spec: StageSpec) -> Stage:
+        lists[spec.name] = MergedList(
+            spec.name, settings.state / "lists", lambda: catalog.order(spec.name), lists, memory=memory,
+            in_thread=in_thread,
+        )  # fmt: skip
+        return Stage(spec, ledger, library)
+
+    catalog = Catalog(state, make_mirror, make_stage)
     ledger.listeners.append(catalog.follow)
     host, port = settings.address
     node = Node(
@@ -162,12 +182,27 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
-    wire = Wire(catalog, simple, overview, Pages(), callers)
+    clearing = Clearing(
+        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        lists=settings.state / "lists",
+    )  # fmt: skip
+    projects = Projects(
+        catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
+        configured_url=settings.outside_url,
+    )  # fmt: skip
+    administration = IndexAdministration(Indexes(ledger), callers, state)
+    wire = Wire(catalog, simple, overview, Pages(), callers, projects)
     accounts_wire = AccountsWire(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
         knows=lambda method, path: router.knows(method, path),
     )  # fmt: skip
-    router = Router([accounts_wire.app, wire.app])
+    own = OwnFiles(shelf, in_thread)
+    uploads = Uploads(
+        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
+        in_thread=in_thread, most=settings.max_upload_size,
+    )  # fmt: skip
+    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
+    router = Router([wire.app, accounts_wire.app, uploads.app, documents.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -183,8 +218,8 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts,
-        door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
+        door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
 

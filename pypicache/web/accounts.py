@@ -85,11 +85,12 @@ class AccountsWire:
         target = urlsplit(header(request, "x-original-uri") or request.uri.decode("latin-1")).path
         path = unquote(target.removeprefix(path_of(outside_url(request, self.outside_url))))
         parts = [part for part in path.split("/") if part]
-        if not self.knows(header(request, "x-original-method") or "GET", path):
+        method = header(request, "x-original-method") or ("POST" if parts == ["+login"] else "GET")
+        if not self.knows(method, path):
             raise Denied("there is nothing at this address")
         spec = self.callers.spec("/".join(parts[:2]))
-        if spec is not None and parts[-1] not in {"+api", "+login"}:
-            await self.callers.reader(request, spec)
+        if spec is not None and parts[-1] != "+api":
+            await self.callers.reader(request, spec, conceal=False)  # nginx knows no other refusal than 401 and 403
         answer(request, b"", None, headers={"cache-control": "no-store"})
 
     # -- users -----------------------------------------------------------------------------------------------------
