@@ -46,7 +46,7 @@ def test_what_the_client_says_of_an_index(daemon: Daemon, devuser: Devpi) -> Non
     assert "acl_upload=devuser,:developers\n" in devuser("index", "dev")
     assert "acl_upload=devuser\n" in devuser("index", "dev", "acl_upload-=:developers")
     assert "simpleindex" in devuser("use", "--urls")
-    assert "devpi-server" in devuser("--version")
+    assert "pypicache" in devuser("--version")
 
 
 def test_settings_for_installers(tools: Tools, daemon: Daemon, devuser: Devpi, tmp_path: Path) -> None:

@@ -131,12 +131,16 @@ def test_what_a_typo_tells_the_upstream(
     outcome = tools.pip(tmp_path / "home", simple, "our-sekret")
     assert outcome.status != 0
     assert "No matching distribution found for our-sekret" in outcome.output
-    told = json.dumps(upstream.requests())
-    assert "secret" not in told
-    assert "admin" not in told
-    assert "Basic" not in told
-    assert "pip/" not in told
-    assert {each["path"] for each in upstream.requests()} <= {"/simple/", "/simple/our-sekret/"}
+    asked = upstream.requests()
+    assert {each["path"] for each in asked} <= {
+        "/simple/",
+        "/simple/our-sekret/",
+        "/simple/pip/",
+    }  # pip asks for itself
+    assert {each["authorization"] for each in asked} == {None}
+    assert all(each["user_agent"].startswith("pypicache/") for each in asked)
+    assert "secret" not in json.dumps(asked)
+    assert "admin" not in json.dumps(asked)
 
 
 def test_no_index_above_a_mirror_asks_upstream_at_all(

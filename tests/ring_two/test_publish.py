@@ -195,7 +195,9 @@ def test_other_bytes_under_the_same_name(tools: Tools, daemon: Daemon, admin: De
     before = page_of(daemon, "admin/prod")
     refused = publish(tools, daemon, admin, tmp_path, way, "admin/prod", other)
     assert refused.status != 0
-    assert f"{FILES[0]} already exists in non-volatile index" in " ".join(refused.output.replace("│", " ").split())
+    assert "409" in refused.output
+    sentence = f"File already exists: {FILES[0]} is in the non-volatile index admin/prod with other bytes"
+    assert sentence in " ".join(refused.output.split())
     assert page_of(daemon, "admin/prod") == before
     publish(tools, daemon, admin, tmp_path, way, "admin/dev", other).ok()
     assert page_of(daemon)[0]["hashes"] == {"sha256": hashlib.sha256(other.read_bytes()).hexdigest()}
@@ -251,7 +253,7 @@ def test_publishing_where_nobody_may(tools: Tools, daemon: Daemon, admin: Devpi,
     for index, sentence in {
         "root/pypi": "cannot submit to mirror index",
         "admin/nothing": "404",
-        "other/dev": "no permission to submit",
+        "other/dev": "user admin cannot upload to 'other/dev'",
     }.items():
         outcome = publish(tools, daemon, admin, tmp_path, "twine", index, wheel)
         assert outcome.status != 0, index
@@ -262,14 +264,12 @@ def test_publishing_where_nobody_may(tools: Tools, daemon: Daemon, admin: Devpi,
 
 def test_a_large_wheel_and_an_sdist(tools: Tools, daemon: Daemon, admin: Devpi, tmp_path: Path) -> None:
     """60 MB arrive as they were sent, in memory that does not grow with them; the sdist beside it is built."""
-    files = [
-        build_wheel(tmp_path, "hello", "0.0.1", size=60_000_000),
-        build_sdist(tmp_path, "source-only", "1.0"),
-    ]
-    before = daemon.memory("VmRSS")
-    for each in files:
-        publish(tools, daemon, admin, tmp_path, "uv", "admin/dev", each).ok()
-    assert daemon.memory("VmHWM") - before < 40_000_000
+    publish(tools, daemon, admin, tmp_path, "uv", "admin/dev", build_sdist(tmp_path, "source-only", "1.0")).ok()
+    wheel = build_wheel(tmp_path, "hello", "0.0.1", size=60_000_000)
+    daemon.forget_peak()  # checking the password took its share
+    before = daemon.memory()
+    publish(tools, daemon, admin, tmp_path, "uv", "admin/dev", wheel).ok()
+    assert daemon.memory("VmHWM") - before < 30_000_000
     tools.pip(tmp_path / "home", f"{daemon.url}/admin/dev/+simple/", "hello", "source-only").ok()
-    assert page_of(daemon)[0]["size"] == files[0].stat().st_size
+    assert page_of(daemon)[0]["size"] == wheel.stat().st_size
     assert daemon.spooled() == []
