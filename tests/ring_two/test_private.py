@@ -131,7 +131,7 @@ def test_what_a_typo_tells_the_upstream(
     outcome = tools.pip(tmp_path / "home", simple, "our-sekret")
     assert outcome.status != 0
     assert "No matching distribution found for our-sekret" in outcome.output
-    asked = upstream.requests()
+    asked = upstream.requests()  # pip also asks for itself
     assert {each["path"] for each in asked} <= {
         "/simple/",
         "/simple/our-sekret/",
