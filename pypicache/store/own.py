@@ -57,7 +57,7 @@ class OwnFiles:
             lock.release()
 
     async def keep(self, incoming: Incoming, key: str, modified: float | None) -> None:
-        """Put an upload onto the shelf; it survives a power cut from then on. The spool file stays until it is discarded.
+        """Put an upload onto the shelf; it survives a power cut from then on. Its spool file stays.
 
         :raises NoRoom: the disk does not take it.
         """
