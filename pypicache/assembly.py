@@ -21,6 +21,10 @@ from twisted.web.resource import Resource
 
 from pypicache import __version__
 from pypicache.accounts.accounts import Accounts
+from pypicache.accounts.api_tokens import ApiTokens
+from pypicache.accounts.logins import Logins, own_secret, read_secret
+from pypicache.accounts.passwords import Passwords
+from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
@@ -41,6 +45,7 @@ from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
+from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.pages import Pages
@@ -79,6 +84,7 @@ class House:
     figures: Figures
     ledger: Ledger
     state: State
+    accounts: Accounts
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -156,13 +162,23 @@ def build(
         figures=figures, clock=clock,
     )  # fmt: skip
     simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
-    wire = Wire(catalog, simple, overview, Pages())
+    passwords = Passwords(in_thread)
+    secret = settings.secret_file
+    key = own_secret(settings.state / "secret") if secret is None else read_secret(secret)
+    accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
+    modifiers = settings.restrict_modify
+    callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
+    wire = Wire(catalog, simple, overview, Pages(), callers)
+    accounts_wire = AccountsWire(
+        callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
+        knows=lambda method, path: router.knows(method, path),
+    )  # fmt: skip
     outside = Outside(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
-    callers = Callers(Accounts(), Rules(), state)
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
+    router = Router([accounts_wire.app, Some(push.app, is_push), wire.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -178,8 +194,8 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state,
-        door=Door(Router([Some(push.app, is_push), wire.app]), headers, settings.outside_url, lambda: ledger.serial),
+        ledger=ledger, state=state, accounts=accounts,
+        door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
     )  # fmt: skip
 
 

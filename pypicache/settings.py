@@ -19,14 +19,18 @@ from distlib.index import DEFAULT_INDEX
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name
 from pypicache.core.spec import MIRROR_KEYS, MirrorSpec
+from pypicache.settings_users import read_user
 from pypicache.settings_values import (
     Reader,
     address,
     certificates,
+    database,
     host_and_port,
     listen,
     one_of,
     path,
+    path_or_none,
+    principals,
     public_url,
     size,
     size_or_unlimited,
@@ -34,6 +38,7 @@ from pypicache.settings_values import (
     timeout,
     toml,
     toml_key,
+    toml_masked,
     toml_size,
     whole_number,
     whole_seconds,
@@ -143,6 +148,29 @@ class Settings:
         one_of("text", "json"),
         "Log lines of `pypicache serve`: for people (text) or machines (json).",
     )
+    secret_file: Path | None = _setting(  # noqa: RUF009  # this makes a field, not a value
+        "server",
+        None,
+        path_or_none,
+        "The file with the key that signs login tokens, mode 0600, in place of the one in the state directory.",
+        flags=("secretfile",),
+        example="/etc/pypicache/secret",
+    )
+    restrict_modify: tuple[str, ...] | None = _setting(
+        "server",
+        None,
+        principals,
+        "Only these users may make, change and delete users and indexes; everybody may change their own password.",
+        example=["root"],
+    )
+    database: str | None = _setting(
+        "server",
+        None,
+        database,
+        "Where accounts, indexes and uploads are recorded, in place of ledger.sqlite in the state directory.",
+        example="postgresql://user:password@db.example/pypicache",
+        write=toml_masked,
+    )
     no_root_pypi: bool = _setting(
         "server", False, switch, f"Do not add the mirror of PyPI, {ROOT}, where the file lacks it."
     )
@@ -191,14 +219,14 @@ class Settings:
         "How many connections to upstreams may be open at once.",
     )
 
-    users: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)  # name -> record of the ledger
+    users: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)  # name -> what is declared
     indexes: tuple[MirrorSpec, ...] = Factory(lambda: (root_pypi(),))
     sources: Mapping[str, str] = field(factory=dict, eq=False, repr=False)  # key, or `indexes."user/name"` -> origin
 
     @property
     def database_url(self) -> str:
         """Where the ledger is, as SQLAlchemy reads it."""
-        return f"sqlite:///{self.state}/ledger.sqlite"
+        return self.database or f"sqlite:///{self.state}/ledger.sqlite"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -211,7 +239,7 @@ KEYS: tuple[Key, ...] = tuple(
     for each in fields(Settings)
     if (key := each.metadata.get("key")) is not None
 )
-SECTIONS = ("server", "cache", "indexes")
+SECTIONS = ("server", "cache", "indexes", "users")
 
 
 def root_pypi(options: Mapping[str, object] | None = None) -> MirrorSpec:
@@ -241,13 +269,15 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | N
         given = {**_from_file(document, file), **_from_environment(environ), **_from_flags(flags)}
         values = {key.name: key.read(given[key.name][0], given[key.name][2]) for key in KEYS if key.name in given}
         sources = {key.name: "default" for key in KEYS} | {name: source for name, (_, source, _) in given.items()}
+        users = {name: read_user(name, table) for name, table in document.get("users", {}).items()}
         indexes = _indexes(document.get("indexes", {}), root=not values.get("no_root_pypi", False))
     except BadInput as error:
         raise BadInput(without_secrets(str(error))) from None
     declared = document.get("indexes", {})
     for spec in indexes:
         sources[f'indexes."{spec.name}"'] = f"file {file}" if spec.name in declared else "default"
-    return Settings(**values, indexes=indexes, sources=sources)  # type: ignore[arg-type]  # each value was read by its key
+    sources |= {f"users.{toml(name)}": f"file {file}" for name in users}
+    return Settings(**values, users=users, indexes=indexes, sources=sources)  # type: ignore[arg-type]  # each value was read by its key
 
 
 def _document(file: Path | None) -> dict[str, Any]:
@@ -272,7 +302,7 @@ def _from_file(document: Mapping[str, Any], file: Path | None) -> Given:
         _known(section, SECTIONS, f"{file}: {section} is not a section")
         if not isinstance(table, dict):
             raise BadInput(f"{file}: {section} = {table!r}: expected a table, [{section}]")
-        if section == "indexes":
+        if section in {"indexes", "users"}:
             continue
         names = {key.name for key in KEYS if key.section == section}
         for name, value in table.items():

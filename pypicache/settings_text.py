@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pypicache.settings import KEYS, Settings
-from pypicache.settings_values import toml, toml_key
+from pypicache.settings_users import shown_user
+from pypicache.settings_values import toml, toml_key, toml_masked
 
 SECTIONS = ("server", "cache")
 
@@ -18,7 +19,7 @@ def effective(settings: Settings) -> str:
                 value = getattr(settings, key.name)
                 shown = (
                     f"# {key.name} is unset"
-                    if value is None and key.write is toml
+                    if value is None and key.write in {toml, toml_masked}
                     else f"{key.name} = {key.write(value)}"
                 )
                 lines.append(f"{shown}  # {settings.sources.get(key.name, 'default')}")
@@ -27,6 +28,11 @@ def effective(settings: Settings) -> str:
         source = settings.sources.get(f'indexes."{spec.name}"', "default")
         lines += [f"[indexes.{toml_key(spec.name)}]  # {source}"]
         lines += [f"{name} = {toml(value)}  # {source}" for name, value in spec.shown().items()]
+        lines.append("")
+    for name, record in settings.users.items():
+        source = settings.sources.get(f"users.{toml(name)}", "default")
+        lines += [f"[users.{toml_key(name)}]  # {source}"]
+        lines += [f"{key} = {toml(value)}  # {source}" for key, value in shown_user(record).items()]
         lines.append("")
     return "\n".join(lines)
 
@@ -61,5 +67,12 @@ def example() -> str:
         '#mirror_url = "https://user:password@up.example/simple/"',
         '#mirror_cache_expiry = "10 min"',
         '#title = "The upstream of our team"',
+        "",
+        "# Users. They are made at the first start. root is there in any case; as long as it has no password, anybody",
+        "# on this machine, and nobody else, can log in as root with an empty one.",
+        "",
+        "#[users.root]",
+        '#password = "a good one"',
+        '#email = "admin@team.example"',
     ]
     return "\n".join(lines) + "\n"

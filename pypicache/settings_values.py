@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 
+from pypicache.core.access import access_list
 from pypicache.core.errors import BadInput
-from pypicache.core.spec import boolean
+from pypicache.core.spec import boolean, masked
 
 Reader = Callable[[str, object], object]
 
@@ -153,6 +154,35 @@ def path(name: str, value: object) -> Path:
         return Path(value).expanduser().absolute()
     except RuntimeError:
         raise BadInput(f"{name} = {value!r}: expected a path; there is no such home directory") from None
+
+
+def path_or_none(name: str, value: object) -> Path | None:
+    """An absolute path as :func:`path` reads it, or ``None``."""
+    return None if value is None else path(name, value)
+
+
+def principals(name: str, value: object) -> tuple[str, ...] | None:
+    """Users and ``:groups``: a list, or one text with commas; ``None`` is not the same as nobody."""
+    if value is None:
+        return None
+    return tuple(dict.fromkeys(access_list(name, value)))
+
+
+def database(name: str, value: object) -> str | None:
+    """The URL of a database as SQLAlchemy reads it, SQLite or PostgreSQL, or ``None``."""
+    if value is None:
+        return None
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.match(r"sqlite:///.|postgresql(\+psycopg)?://", text):
+        raise BadInput(
+            f"{name} = {value!r}: expected a URL such as postgresql://user:password@host/name or sqlite:////path"
+        )
+    return text
+
+
+def toml_masked(value: object) -> str:
+    """A URL as TOML spells it, without its credentials."""
+    return toml(masked(str(value)))
 
 
 def certificates(name: str, value: object) -> Path | None:
@@ -308,6 +338,6 @@ def toml_size(value: int | None) -> str:
     if value is None:
         return toml("unlimited")
     for power, prefix in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
-        if value % 1024**power == 0:
+        if value % 1024**power == 0 and value < 10**9 * 1024**power:
             return toml(f"{value // 1024**power} {prefix}iB")
     return toml(value)

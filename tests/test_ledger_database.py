@@ -15,7 +15,8 @@ from sqlalchemy import inspect
 
 from pypicache.core.errors import BadInput
 from pypicache.ledger import migrations
-from pypicache.ledger.ledger import all_users, changes_since, engine_of
+from pypicache.ledger.engines import engine_of
+from pypicache.ledger.ledger import all_users, changes_since
 from pypicache.ledger.migrations import upgrade
 from pypicache.ledger.tables import METADATA
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite

@@ -95,6 +95,7 @@ def test_every_setting_can_be_made_in_every_place(key: module.Key, write: Write,
     bundle = tmp_path / "empty.pem"
     text = {"ca_bundle": str(bundle), "log_format": "json", "listen": "tcp:1", "state": "/srv", "offline": "true"}
     text |= {"no_root_pypi": "on", "outside_url": "http://here.example"}
+    text |= {"database": "sqlite:////srv/ledger"}
     wanted = text.get(key.name, "7")
     if key.name == "ca_bundle":  # a wrong file shows as well that it was read
         bundle.touch()
@@ -132,7 +133,7 @@ def test_absent_flags_and_empty_variables_say_nothing() -> None:
         ('ca_bundle = "/nonexistent.pem"', "No such file"),
         ("stat = 1", "server.stat is not a setting; did you mean state?"),
         ("max_size = 1", "server.max_size is not a setting"),
-        ("zzz = 1", "server.zzz is not a setting; expected one of ca_bundle, listen"),
+        ("zzz = 1", "server.zzz is not a setting; expected one of ca_bundle, database, listen"),
     ],
 )
 def test_mistakes_in_the_server_section(line: str, said: str, write: Write) -> None:
@@ -153,7 +154,7 @@ def test_connections_have_bounds(value: str, write: Write) -> None:
         ("[sever]\n", "sever is not a section; did you mean server?"),
         ("server = 1\n", "expected a table, [server]"),
         ("indexes = 1\n", "expected a table, [indexes]"),
-        ("[users.root]\n", "users is not a section; expected one of cache, indexes, server"),
+        ("[zzz]\n", "zzz is not a section; expected one of cache, indexes, server, users"),
         ("[server\n", "expected a TOML file"),
     ],
 )
@@ -317,10 +318,12 @@ def test_the_example_file_holds_every_setting_with_its_default() -> None:
 
 
 def test_the_example_can_be_used_when_uncommented(write: Write) -> None:
-    text = re.sub(r"^#(?=[a-z_\[])(?!ca_bundle)", "", example(), flags=re.MULTILINE)
+    text = re.sub(r"^#(?=[a-z_\[])(?!ca_bundle|secret_file)", "", example(), flags=re.MULTILINE)
     settings = load({}, {}, write(text))
-    assert evolve(settings, outside_url=None, indexes=()) == evolve(Settings(), indexes=())
+    unset = {"outside_url": None, "restrict_modify": None, "database": None, "users": {}, "indexes": ()}
+    assert evolve(settings, **unset) == evolve(Settings(), indexes=())  # type: ignore[arg-type]  # each has its own
     assert [spec.name for spec in settings.indexes] == ["root/pypi", "team/upstream"]
+    assert list(settings.users) == ["root"]
 
 
 def test_the_documentation_names_every_setting() -> None:

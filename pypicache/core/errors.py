@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 
 class PypicacheError(Exception):
     """Anything that a client or an operator is told in a sentence."""
@@ -40,6 +42,17 @@ class Conflict(PypicacheError):
 
 class TooLarge(PypicacheError):
     """More bytes than are taken."""
+
+
+class TooMany(PypicacheError):
+    """More than is done at once, or so soon again.
+
+    :ivar retry_after: whole seconds after which asking again makes sense, at least 1.
+    """
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        self.retry_after = max(1, ceil(retry_after))
+        super().__init__(f"{sentence}; try again in {self.retry_after} s")
 
 
 class Elsewhere(PypicacheError):

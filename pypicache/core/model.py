@@ -50,6 +50,24 @@ def index_name(text: str) -> str:
     return text
 
 
+def user_name(text: str) -> str:
+    """Check a user's name (contract devpi 1.1).
+
+    :raises BadInput: it is empty, too long, or has a character that cannot stand in a URL's segment.
+    """
+    if (
+        not _INDEX_PART.fullmatch(text)
+        or text in {".", ".."}
+        or any(ord(character) < 160 and not character.isprintable() for character in text)
+        or any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+        or len(text.encode()) > 200
+    ):
+        raise BadInput(
+            f"{text[:80]!r} is not a user name: expected at most 200 bytes of letters, digits, '-', '.', '@' and '_'"
+        )
+    return text
+
+
 def safe_file_name(name: str) -> bool:
     """Tell whether a file name of an upstream may become a name on our disk and a segment of our URLs."""
     return (

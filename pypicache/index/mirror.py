@@ -19,7 +19,7 @@ from pypicache.core.simple_read import parse_page
 from pypicache.core.spec import MirrorSpec, UpstreamURL
 from pypicache.figures import Figures
 from pypicache.index.known import Known, KnownProjects
-from pypicache.index.side_files import SideFiles
+from pypicache.index.side_files import SideFiles, promised
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
@@ -197,7 +197,7 @@ class Mirror:
         if project.status is not None and project.status["status"] == "quarantined":
             # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
             return project.keep(lambda file: False, "quarantined")
-        return project
+        return promised(project) if self.spec.provides_core_metadata else project
 
     async def _from_shelf(self, name: ProjectName) -> Project | None:
         """What can be said of a project of which only files are left: their names and digests."""

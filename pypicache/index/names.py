@@ -26,7 +26,7 @@ from pypicache.upstream.client import PAGE_TYPES, Upstream
 
 MOST = 2 * 2**30  # bytes of an upstream's list after decoding; more is nonsense
 WHOLE_LIST = 600.0  # seconds
-CLIENT_WAIT = 30.0  # seconds a client waits for a list that was never fetched
+CLIENT_WAIT = 12.0  # seconds a client waits for a list that was never fetched; installers give up after 15
 
 
 class ListFormat(Enum):

@@ -17,6 +17,18 @@ from pypicache.tasks import InThread
 SUFFIX = ".metadata"
 
 
+def promised(project: Project) -> Project:
+    """The project with core metadata for every wheel, because the operator says that the upstream has it.
+
+    See ``mirror_provides_core_metadata`` (contract devpi 7.2); for upstreams that serve it and do not say so.
+    """
+    files = tuple(
+        evolve(file, core_metadata=True) if is_wheel(file.name) and file.core_metadata is None else file
+        for file in project.files
+    )
+    return evolve(project, files=files, revision=f"{project.revision}.promised")
+
+
 class SideFiles:
     """The core metadata of one mirror's wheels.
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pypicache.core.changes import Change, FileSaved, from_json, to_json
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
-from pypicache.ledger.migrations import lock, upgrade
+from pypicache.ledger.engines import engine_of
+from pypicache.ledger.schema import lock, prepare
 from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
 from pypicache.tasks import InThread, Shared
 
@@ -43,27 +44,6 @@ Decide = Callable[[Connection], "Decision[T]"]
 """Looks at the truth inside the transaction and says what to change; raises to change nothing."""
 
 
-def engine_of(database: str) -> Engine:
-    """An engine for a database URL as SQLAlchemy reads it; SQLite is set up for one writer and safe commits."""
-    if database.startswith("postgresql://"):
-        database = "postgresql+psycopg://" + database.removeprefix("postgresql://")
-    engine = create_engine(database, pool_pre_ping=not database.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _: object) -> None:
-            connection.isolation_level = None  # transactions are begun by the event below, at once for writing
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA busy_timeout = 30000")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
-
-    return engine
-
-
 class Ledger:
     """The truth, behind one writer thread and any number of reading ones.
 
@@ -77,6 +57,7 @@ class Ledger:
     log = Logger()
 
     def __init__(self, database: str, writing: InThread, reading: InThread) -> None:
+        self._database = database
         self.engine = engine_of(database)
         self._writing = writing
         self._reading = reading
@@ -94,7 +75,7 @@ class Ledger:
                 os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except OSError as error:
                 raise BadInput(f"database = {self.engine.url}: it cannot be used: {error.strerror}") from error
-        upgrade(self.engine, backups)
+        prepare(self.engine, self._database, backups)
         with self.engine.connect() as connection:
             self.serial = connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
 

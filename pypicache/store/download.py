@@ -26,8 +26,8 @@ from pypicache.upstream.client import Upstream
 
 ATTEMPTS = 6  # requests in a row that bring nothing before a download is given up
 CROWD = 4  # readers; from so many on they are woken for larger pieces, because waking them all costs more than it gives
-STRIDE = 2**20  # bytes after which a crowd is woken
-PATIENCE = 0.02  # seconds after which it is woken in any case
+STRIDE = 4 * 2**20  # bytes after which a crowd is woken
+PATIENCE = 0.05  # seconds after which it is woken in any case
 FAR = 2**20  # bytes ahead of what has arrived; a reader that begins further away does not wait for the spool
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
@@ -148,7 +149,8 @@ class Library:
     async def _keep(self, download: Download, project: ProjectName) -> None:
         modified = uploaded(download.file) or http_seconds(download.modified)
         try:
-            await self._in_thread(self.shelf.keep, download.spool, download.key, modified)
+            keep = partial(self.shelf.keep, replaceable=True)
+            await self._in_thread(keep, download.spool, download.key, modified)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -165,7 +167,7 @@ class Library:
 
         def write() -> None:
             spooled.write_bytes(content)
-            self.shelf.keep(spooled, key, None)
+            self.shelf.keep(spooled, key, None, replaceable=True)
 
         try:
             await self._in_thread(write)

@@ -78,23 +78,31 @@ class Shelf:
         """Tell whether there is a file under this key."""
         return self.path(key).is_file()
 
-    def keep(self, spooled: Path, key: str, modified: float | None) -> None:
-        """Put a complete, verified file under its key, so that it survives a power cut. Blocks.
+    def keep(self, spooled: Path, key: str, modified: float | None, *, replaceable: bool = False) -> None:
+        """Put a complete, verified file under its key. Blocks.
 
+        After a power cut it is there as a whole; one that can be fetched again may also be missing as a whole, which
+        saves a wait for the disk.
+
+        :param modified: the time to give it, in seconds since the epoch.
         :raises OSError: the disk does not take it.
         """
         descriptor = os.open(spooled, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if modified is not None:
                 os.utime(descriptor, (modified, modified))
-            os.fsync(descriptor)
+            os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
         place = self.path(key)
-        place.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):  # somebody was faster with the same bytes
-            os.link(spooled, place)
-        _sync_directory(place.parent)
+            try:
+                os.link(spooled, place)
+            except FileNotFoundError:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(spooled, place)
+        if not replaceable:
+            _sync_directory(place.parent)
         spooled.unlink(missing_ok=True)
 
     def write(self, key: str, content: bytes) -> None:

@@ -20,6 +20,7 @@ from pypicache.core.errors import (
     NotFound,
     PypicacheError,
     TooLarge,
+    TooMany,
     UpstreamDown,
 )
 from pypicache.web.conditions import Unsatisfiable
@@ -40,6 +41,7 @@ STATUS: dict[type[Exception], int] = {
     Denied: 403,
     Conflict: 409,
     TooLarge: 413,
+    TooMany: 429,
     UpstreamDown: 503,
     Broken: 502,
     NotAcceptable: 406,
@@ -130,7 +132,7 @@ def problem(request: Request, error: Exception) -> bytes:
     """
     code = status_of(error)
     headers = {"cache-control": "no-store"}
-    if isinstance(error, UpstreamDown):
+    if isinstance(error, UpstreamDown | TooMany):
         headers["retry-after"] = str(error.retry_after)
     elif isinstance(error, Elsewhere):
         headers["location"] = error.url

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 
 from pypicache.accounts.accounts import Accounts
 from pypicache.accounts.credentials import Credentials
-from pypicache.core.access import NOBODY, Caller, IndexAccess, Rules, Verb
+from pypicache.core.access import NOBODY, ROOT, Caller, IndexAccess, Rules, Verb
 from pypicache.core.errors import Denied, NeedsLogin, NotFound
 from pypicache.core.stage import StageSpec
 from pypicache.index.layered import resolution_order
@@ -103,6 +103,14 @@ class Callers:
             raise NeedsLogin(sentence)
         raise Denied(sentence)
 
+    def require_shown(self, caller: Caller, spec: Spec) -> None:
+        """Refuse to tell that there is an index.
+
+        :raises NotFound: it is concealed, and the caller may not read it.
+        """
+        if not self.shows(caller, spec):
+            raise NotFound(f"The stage {spec.name} could not be found.")
+
     def shows(self, caller: Caller, spec: Spec) -> bool:
         """Whether the caller is told that an index exists."""
         return not spec.conceal or self.rules.allows(spec.access, self._widened(caller), Verb.READ)
@@ -125,6 +133,19 @@ class Callers:
         indexes = frozenset(below for name in caller.scope.indexes for below in self._order(name))
         return evolve(caller, scope=evolve(caller.scope, indexes=indexes))
 
+    def spec(self, name: str) -> Spec | None:
+        """The options of an index, if there is one of this full name."""
+        return self._state.specs.get(name)
+
+    async def hidden(self, request: Request) -> frozenset[str]:
+        """The indexes that whoever sends a request may not read, and is not told of in lists."""
+        closed = [spec for spec in self._state.specs.values() if not self.may_read(NOBODY, spec)]
+        if not closed:
+            return frozenset()
+        keep_private(request)
+        caller = await self.of(request)
+        return frozenset(spec.name for spec in closed if not self.may_read(caller, spec))
+
     # -- accounts --------------------------------------------------------------------------------------------------
 
     def require_account(self, caller: Caller, user: str, verb: Verb, sentence: str) -> None:
@@ -134,6 +155,11 @@ class Callers:
         """
         if not self.rules.allows_account(user, caller, verb):
             raise Denied(sentence)
+
+    def may_make_lasting_tokens(self, caller: Caller) -> bool:
+        """Whether the caller may make API tokens that are good for longer than a year."""
+        modifiers = {ROOT} if self.rules.restrict_modify is None else self.rules.restrict_modify
+        return not caller.principals.isdisjoint(modifiers)
 
 
 def credentials(request: Request) -> Credentials | None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 from klein import Klein
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from pypicache.web.answers import problem
 
 
 @frozen
@@ -33,24 +35,37 @@ class Router(Resource):
         self._wants = [one.wants if isinstance(one, Some) else None for one in apps]
         self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in bare]
 
+    def knows(self, method: str, path: str) -> bool:
+        """Whether an application answers this method at this path."""
+        for app, _ in self._apps:
+            try:
+                app.url_map.bind("").match(path, method)
+            except HTTPException:
+                continue
+            return True
+        return False
+
     def render(self, request: Request) -> bytes | int:
         path = "/" + b"/".join(request.postpath or []).decode("utf-8", "replace")
         method = request.method.decode("latin-1")
         chosen = self._apps[0][1]
-        other_method = None
+        allowed: set[str] = set()
         for (app, resource), wants in zip(self._apps, self._wants, strict=True):
             if wants is not None and not wants(request):
                 continue
             try:
                 app.url_map.bind("").match(path, method)
-            except MethodNotAllowed:
-                other_method = other_method or resource
+            except MethodNotAllowed as error:
+                allowed.update(error.valid_methods or ())
             except HTTPException:
                 continue
             else:
                 chosen = resource
                 break
         else:
-            chosen = other_method or chosen
+            if allowed:
+                request.write(problem(request, MethodNotAllowed(sorted(allowed))))
+                request.finish()
+                return NOT_DONE_YET
         rendered: bytes | int = chosen.render(request)
         return rendered

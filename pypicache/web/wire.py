@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.resources import files as resource_files
+from typing import Any
 from urllib.parse import quote
 
 from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.dist import projects_of
-from pypicache.core.errors import BadInput, NotFound, Offline, PypicacheError
+from pypicache.core.errors import BadInput, Denied, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
 from pypicache.index.catalog import Catalog, Index
+from pypicache.index.layered import Layered
 from pypicache.index.names import ListFormat
-from pypicache.web.answers import answer, envelope, header, json_answer
+from pypicache.web.answers import answer, envelope, header, json_answer, keep_private
+from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
@@ -36,8 +40,11 @@ class Wire:
     app.url_map.strict_slashes = False  # both forms answer directly; werkzeug would redirect with 308
     app.url_map.merge_slashes = False
 
-    def __init__(self, catalog: Catalog, simple: SimplePages, overview: Overview, pages: Pages) -> None:
+    def __init__(
+        self, catalog: Catalog, simple: SimplePages, overview: Overview, pages: Pages, callers: Callers
+    ) -> None:
         self.catalog = catalog
+        self.callers = callers
         self.simple = simple
         self.overview = overview
         self.pages = pages
@@ -52,16 +59,17 @@ class Wire:
     async def home(self, request: Request) -> None:
         """The first page; for programs the users and their indexes."""
         if wants_json(header(request, "accept")):
-            users = {user: self._user(user) for user in self.catalog.users()}
+            hidden = await self.callers.hidden(request)
+            users = {user: self._user(user, hidden) for user in self.catalog.users()}
             envelope(request, "list:userconfig", users)
             return
-        page = self.pages.home(await self.overview.status(), self.base(request))
+        page = self.pages.home(await self._status(request), self.base(request))
         answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
 
     @app.route("/+status", methods=READ)
     async def status(self, request: Request) -> None:
         """Figures and state; a page for those who ask for one."""
-        status = await self.overview.status()
+        status = await self._status(request)
         if "text/html" in (header(request, "accept") or "") and not wants_json(header(request, "accept")):
             answer(request, self.pages.status(status, self.base(request)).encode(), HTML, headers=FOR_PEOPLE)
         else:
@@ -87,21 +95,46 @@ class Wire:
     async def api(self, request: Request, user: str = "") -> None:
         """What the devpi client asks first (contract devpi 4)."""
         base = self.base(request)
-        envelope(request, "apiconfig", self._api(base))
+        envelope(request, "apiconfig", await self._api(request, base))
 
     @app.route("/<user>/<index>/+api", methods=READ)
     async def index_api(self, request: Request, user: str, index: str) -> None:
         """The same for one index."""
-        name = self.catalog.find(user, index).name
+        found = self.catalog.find(user, index)
+        self.callers.require_shown(await self.callers.of(request), found.spec)
         base = self.base(request)
-        addresses = {"index": f"{base}/{name}", "simpleindex": f"{base}/{name}/+simple/"}
-        envelope(request, "apiconfig", {**self._api(base), **addresses})
+        addresses = {"index": f"{base}/{found.name}", "simpleindex": f"{base}/{found.name}/+simple/"}
+        if isinstance(found, Layered):
+            addresses["pypisubmit"] = f"{base}/{found.name}/"
+        envelope(request, "apiconfig", {**await self._api(request, base), **addresses})
 
-    def _api(self, base: str) -> dict[str, object]:
-        return {"login": f"{base}/+login", "authstatus": ["noauth", "", []], "features": FEATURES}
+    async def _api(self, request: Request, base: str) -> dict[str, object]:
+        keep_private(request)
+        caller = await self.callers.of(request)
+        status = ["noauth", "", []] if caller.user is None else ["ok", caller.user, sorted(caller.groups)]
+        return {"login": f"{base}/+login", "authstatus": status, "features": FEATURES}
 
-    def _user(self, user: str) -> dict[str, object]:
-        return self.catalog.user(user)
+    async def _status(self, request: Request) -> dict[str, Any]:
+        hidden = await self.callers.hidden(request)
+        status: dict[str, Any] = {**await self.overview.status()}
+        listed = {
+            "indexes": [index for index in status["indexes"] if index["name"] not in hidden],
+            "downloads": [download for download in status["downloads"] if download["index"] not in hidden],
+        }
+        return {**status, **listed}
+
+    def _user(self, user: str, hidden: Collection[str]) -> dict[str, object]:
+        found = self.catalog.user(user)
+        indexes = found["indexes"]
+        assert isinstance(indexes, dict)
+        shown = {short: options for short, options in indexes.items() if f"{user}/{short}" not in hidden}
+        return {**found, "indexes": shown}
+
+    async def _readable(self, request: Request, user: str, index: str, project: str | None = None) -> Index:
+        """An index, for somebody who may read it."""
+        found = self.catalog.find(user, index)
+        await self.callers.reader(request, found.spec, project)
+        return found
 
     # -- simple pages ----------------------------------------------------------------------------------------------
 
@@ -109,20 +142,21 @@ class Wire:
     @app.route("/<user>/<index>/+simple", methods=READ)
     async def projects(self, request: Request, user: str, index: str) -> None:
         """The list of all projects."""
-        await self._projects(request, self.catalog.find(user, index))
+        await self._projects(request, await self._readable(request, user, index))
 
     @app.route("/<user>/<index>/+simple/<project>/", methods=READ)
     @app.route("/<user>/<index>/+simple/<project>", methods=READ)
     async def project(self, request: Request, user: str, index: str, project: str) -> None:
         """The files of one project."""
-        await self.simple.project(request, self.catalog.find(user, index), _name(project), self._prefix(request))
+        found = await self._readable(request, user, index, _name(project))
+        await self.simple.project(request, found, _name(project), self._prefix(request))
 
     @app.route("/<user>/<index>/+simple/<project>/refresh", methods=["POST"])
     @app.route("/<user>/<index>/<project>/refresh", methods=["POST"])
     async def refresh(self, request: Request, user: str, index: str, project: str) -> None:
         """Ask the upstream again now (contract devpi 10)."""
-        mirror = self.catalog.find(user, index)
         name = _name(project)
+        mirror = await self._readable(request, user, index, name)
         await mirror.project(name, refresh=True)
         self._redirect(request, f"/{mirror.name}/+simple/{name}/")
 
@@ -130,18 +164,18 @@ class Wire:
     @app.route("/<user>", methods=READ)
     async def user(self, request: Request, user: str) -> None:
         """A user and the indexes."""
-        envelope(request, "userconfig", self._user(user))
+        envelope(request, "userconfig", self._user(user, await self.callers.hidden(request)))
 
     @app.route("/<user>/<index>/", methods=READ)
     @app.route("/<user>/<index>", methods=READ)
     async def index(self, request: Request, user: str, index: str) -> None:
         """Installers are given the project list, programs the configuration, people the first page."""
-        mirror = self.catalog.find(user, index)
+        mirror = await self._readable(request, user, index)
         accept = header(request, "accept")
         if is_installer(header(request, "user-agent")) or prefers_simple_json(accept):
             await self._projects(request, mirror)
         elif "text/html" in (accept or "") and not wants_json(accept):
-            page = self.pages.home(await self.overview.status(), self.base(request))
+            page = self.pages.home(await self._status(request), self.base(request))
             answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
         else:
             envelope(request, "indexconfig", mirror.spec.shown())
@@ -163,19 +197,19 @@ class Wire:
     @app.route("/<user>/<index>/+f/<first>/<second>/<filename>", methods=READ)
     async def file(self, request: Request, user: str, index: str, first: str, second: str, filename: str) -> None:
         """One file whose digest is known."""
-        await self._pour(request, self.catalog.find(user, index), f"+f/{first}/{second}/{filename}")
+        await self._pour(request, user, index, f"+f/{first}/{second}/{filename}")
 
     @app.route("/<user>/<index>/+e/<directory>/<filename>", methods=READ)
     async def undigested_file(self, request: Request, user: str, index: str, directory: str, filename: str) -> None:
         """One file of an upstream that gives no digests."""
-        await self._pour(request, self.catalog.find(user, index), f"+e/{directory}/{filename}")
+        await self._pour(request, user, index, f"+e/{directory}/{filename}")
 
     @app.route("/<user>/<index>/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
     async def conventional(
         self, request: Request, user: str, index: str, tag: str, letter: str, project: str, filename: str
     ) -> None:
         """The address that distributions' packagers make up from project and file name."""
-        mirror = self.catalog.find(user, index)
+        mirror = await self._readable(request, user, index, _name(project))
         listed = await mirror.project(_name(project))
         path = next((file.path for file in listed.files if file.name == filename), None)
         if path is None:
@@ -187,10 +221,15 @@ class Wire:
         """The same without an index: that of the default mirror."""
         await self.conventional(request, "root", "pypi", tag, letter, project, filename)
 
-    async def _pour(self, request: Request, mirror: Index, path: str) -> None:
+    async def _pour(self, request: Request, user: str, index: str, path: str) -> None:
+        mirror = self.catalog.find(user, index)
+        caller = await self.callers.reader(request, mirror.spec)
         # A name such as a-b-1.zip may belong to a or to a-b; what is said of the most plausible project counts.
         unknown: list[PypicacheError] = []
         for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):
+            if not self.callers.may_read(caller, mirror.spec, project):
+                unknown.append(Denied(f"this token cannot read {project} in {mirror.name!r}"))
+                continue
             try:
                 body = await mirror.open(project, path)
             except (NotFound, Offline) as error:

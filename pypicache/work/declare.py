@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from argon2 import PasswordHasher
+
 from pypicache.core.changes import Change, IndexSaved, UserSaved
 from pypicache.ledger.ledger import Decision, Ledger, all_indexes, all_users, fact, set_fact
 from pypicache.ledger.state import Spec
+
+
+def hidden(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A declared user's record with the hash of the password in its place."""
+    given = {key: value for key, value in record.items() if key != "password" and value}
+    password = record.get("password")
+    return given | ({"pwhash": PasswordHasher().hash(password)} if password else {})
 
 
 def declare(ledger: Ledger, users: Mapping[str, Mapping[str, Any]], specs: Iterable[Spec]) -> None:
@@ -18,7 +27,7 @@ def declare(ledger: Ledger, users: Mapping[str, Mapping[str, Any]], specs: Itera
     A declaration is taken over when it differs from the one of the last start, unless a client has changed the thing
     since then. The owners of declared indexes and ``root`` are made if they are missing.
 
-    :param users: name -> record, as the ledger has it, without times.
+    :param users: name -> what is declared: ``password`` or ``pwhash``, and what everybody may see.
     """
     declared = {spec.name: spec.stored() for spec in specs}
 
@@ -33,7 +42,7 @@ def declare(ledger: Ledger, users: Mapping[str, Mapping[str, Any]], specs: Itera
         }
         for name, record in wanted.items():
             if name not in have_users and name not in before.get("users", {}):
-                changes.append(UserSaved(name=name, record={**record, "created": now}))
+                changes.append(UserSaved(name=name, record={**hidden(record), "created": now}))
         for name, options in declared.items():
             was = before.get("indexes", {}).get(name)
             if options != was and (

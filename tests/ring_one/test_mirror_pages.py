@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from tests.ring_one.house import HouseCase, file_of, page_of
+from pypicache.core.spec import MirrorSpec
+from pypicache.settings import Settings
+from tests.ring_one.house import UP, HouseCase, file_of, page_of
 
 WHEEL = b"wheel " * 1000
 
@@ -52,3 +54,22 @@ class FreshnessTests(HouseCase):
         assert all(one.over for one in waiting)
         assert [one.answer().code for one in waiting] == [200] * 5
         assert self.up.asked("/simple/demo/") == 1
+
+
+class PromisedMetadataTests(HouseCase):
+    """``mirror_provides_core_metadata``: the operator knows what the pages of the upstream do not say."""
+
+    def settings(self) -> Settings:
+        """A mirror with that option."""
+        options = {"mirror_url": UP, "mirror_provides_core_metadata": True}
+        return Settings(state=self.directory, indexes=(MirrorSpec.from_options("root/pypi", options),))
+
+    def test_listed_and_served(self) -> None:
+        """Every wheel's is listed, and comes from the upstream; an sdist has none."""
+        sdist = file_of("demo-1.0.tar.gz", b"sdist")
+        self.up.pages["/simple/demo/"] = page_of("demo", file_of("demo-1.0-py3-none-any.whl", WHEEL), sdist)
+        self.up.files["/packages/demo-1.0-py3-none-any.whl.metadata"] = b"Metadata-Version: 2.1\n"
+        wheel, other = self.files("demo")
+        assert wheel["core-metadata"] is True
+        assert "core-metadata" not in other
+        assert self.get(wheel["url"] + ".metadata").body == b"Metadata-Version: 2.1\n"

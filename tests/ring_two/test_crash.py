@@ -93,8 +93,11 @@ def test_ends_in_good_order_when_told_to(upstream: UpstreamProcess, daemon: Daem
     url = daemon.file_url("ended", wheel.name)
     upstream.control(rules=[{"path": "*.whl", "hold": 50}])
 
+    told: list[int] = []
+
     def end(got: int) -> None:
-        if got > MEBIBYTE:
+        if got > MEBIBYTE and not told:
+            told.append(got)  # once: a second signal may find a process that has no handler any more
             daemon.running.process.send_signal(signal.SIGTERM)
             upstream.control(release=True)
 

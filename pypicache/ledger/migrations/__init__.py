@@ -11,19 +11,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import masked
+from pypicache.ledger.schema import lock
 
 HERE = Path(__file__).parent
-
-
-def lock(connection: Connection) -> None:
-    """Wait until nobody else writes, on any machine, and keep others waiting until the transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7073)")  # SQLite lets in one writer anyway
 
 
 def upgrade(engine: Engine, backups: Path, place: Path = HERE) -> None:
