@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -13,6 +13,7 @@ from OpenSSL.crypto import Error as CryptoError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
+    IAddress,
     IHostnameResolver,
     IHostResolution,
     IReactorPluggableNameResolver,
@@ -233,9 +234,17 @@ class PublicOnly:
 class _PublicNames:
     reactor: Any
 
-    def resolveHostName(self, receiver: IResolutionReceiver, *arguments: Any, **more: Any) -> IHostResolution:  # noqa: N802
-        resolver = self.reactor.nameResolver
-        answer: IHostResolution = resolver.resolveHostName(_Sieve(receiver), *arguments, **more)
+    def resolveHostName(  # noqa: N802  # IHostnameResolver's name
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803  # the interface's
+        hostName: str,  # noqa: N803  # the interface's
+        portNumber: int = 0,  # noqa: N803  # the interface's
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803  # the interface's
+        transportSemantics: str = "TCP",  # noqa: N803  # the interface's
+    ) -> IHostResolution:
+        answer: IHostResolution = self.reactor.nameResolver.resolveHostName(
+            _Sieve(resolutionReceiver), hostName, portNumber, addressTypes, transportSemantics
+        )
         return answer
 
 

@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any
 
 from attrs import evolve, field, frozen
-from sqlalchemy import Connection
 from twisted.internet.interfaces import IReactorTime
 
 from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseSaved
@@ -66,7 +65,7 @@ class Parcel:
         return sorted((file for file in self.of(TOXRESULT) if file.of == path), key=lambda file: file.path)
 
 
-def pack(connection: Connection, index: str, wanted: Wanted) -> Parcel:
+def pack(connection: Any, index: str, wanted: Wanted) -> Parcel:
     """What a stage has of a release.
 
     :raises BadInput: the version is not registered on this index.
@@ -207,7 +206,7 @@ class Push:
         when = list(datetime.fromtimestamp(self._clock.seconds(), UTC).timetuple()[:6])
         item = {"what": "push", "who": who, "when": when, "src": source, "dst": target}
 
-        def decide(connection: Connection) -> Decision[tuple[list[Action], list[str]]]:
+        def decide(connection: Any) -> Decision[tuple[list[Action], list[str]]]:
             parcel = pack(connection, source, wanted) if fetched is None else fetched
             there = project_files(connection, target, wanted.project)
             name, version = str(parcel.metadata["name"]), wanted.version

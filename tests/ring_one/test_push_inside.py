@@ -193,10 +193,12 @@ class PushTests(StagesCase):
         """Orders that are none."""
         self.fill()
         assert self.send("PUSH", f"/{DEV}", b"{").json()["message"] == "Bad request: could not decode json"
-        for order in ([], "text", 1, None):
+        nothing: tuple[object, ...] = ([], "text", 1, None)
+        for order in nothing:
             assert self.send("PUSH", f"/{DEV}", order).code == 400, order
-        for missing in ("name", "version", "targetindex"):
-            assert self.push(**{missing: None}).code == 400, missing
+        missing: dict[str, Any]
+        for missing in ({"name": None}, {"version": None}, {"targetindex": None}):
+            assert self.push(**missing).code == 400, missing
         assert self.push(name="..").code == 400
         answer = self.push(foo=1)
         assert (answer.code, answer.json()["message"]) == (400, "unknown additional options: foo")
