@@ -28,10 +28,12 @@ from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
+from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
 from pypicache.index.catalog import Catalog
+from pypicache.index.merged_names import MergedList
 from pypicache.index.mirror import Mirror, Patience
-from pypicache.index.names import ProjectList
+from pypicache.index.names import Listing, ProjectList
 from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
@@ -48,14 +50,19 @@ from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
+from pypicache.web.indexes import IndexAdministration
 from pypicache.web.pages import Pages
+from pypicache.web.projects import Projects
 from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
 from pypicache.web.simple import SimplePages
 from pypicache.web.wire import Wire
+from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
+from pypicache.work.deleting import Deleting
 from pypicache.work.external import External
+from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.push import Push
 from pypicache.work.upkeep import Upkeep
@@ -137,7 +144,7 @@ def build(
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
     state = State()
-    lists: dict[str, ProjectList] = {}
+    lists: dict[str, Listing] = {}
 
     def make_mirror(spec: MirrorSpec) -> Mirror:
         mirror = Mirror(
@@ -150,7 +157,14 @@ def build(
         )  # fmt: skip
         return mirror
 
-    catalog = Catalog(state, make_mirror, lambda spec: Stage(spec, ledger, library))
+    def make_stage(spec: StageSpec) -> Stage:
+        lists[spec.name] = MergedList(
+            spec.name, settings.state / "lists", lambda: catalog.order(spec.name), lists, memory=memory,
+            in_thread=in_thread,
+        )  # fmt: skip
+        return Stage(spec, ledger, library)
+
+    catalog = Catalog(state, make_mirror, make_stage)
     ledger.listeners.append(catalog.follow)
     host, port = settings.address
     node = Node(
@@ -168,7 +182,16 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
-    wire = Wire(catalog, simple, overview, Pages(), callers)
+    clearing = Clearing(
+        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        lists=settings.state / "lists",
+    )  # fmt: skip
+    projects = Projects(
+        catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
+        configured_url=settings.outside_url,
+    )  # fmt: skip
+    administration = IndexAdministration(Indexes(ledger), callers, state)
+    wire = Wire(catalog, simple, overview, Pages(), callers, projects)
     accounts_wire = AccountsWire(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
         knows=lambda method, path: router.knows(method, path),
@@ -178,7 +201,7 @@ def build(
         private=settings.private_networks,
     )  # fmt: skip
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
-    router = Router([accounts_wire.app, Some(push.app, is_push), wire.app])
+    router = Router([Some(push.app, is_push), wire.app, accounts_wire.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,

@@ -262,6 +262,15 @@ class Memory:
             lambda connection: connection.execute("DELETE FROM pages WHERE idx = ? AND project = ?", (index, project))
         )
 
+    def forget_index(self, index: str) -> Deferred[None]:
+        """The index is gone: forget its pages and its files."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM pages WHERE idx = ?", (index,))
+            connection.execute("DELETE FROM files WHERE idx = ?", (index,))
+
+        return self._write(change)
+
     def pages_used(
         self, index: str, checked_before: float, used_after: float, most: int
     ) -> Deferred[list[tuple[str, float]]]:
@@ -303,6 +312,14 @@ class Memory:
     def held(self, index: str, project: str) -> Deferred[list[Held]]:
         """The files of a project that are on the shelf."""
         return self._held("idx = ? AND project = ?", (index, project))
+
+    def held_in(self, index: str) -> Deferred[list[Held]]:
+        """All files of an index that are on the shelf."""
+        return self._held("idx = ?", (index,))
+
+    def held_at(self, key: str) -> Deferred[list[Held]]:
+        """The file under this key, if it is on the shelf, and its metadata."""
+        return self._held("key IN (?, ?)", (key, key + ".metadata"))
 
     def held_with(self, sha256: str) -> Deferred[list[Held]]:
         """The files on the shelf, of any index, that have this content."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -85,6 +85,20 @@ class Shared(Generic[T]):
         if isinstance(self._result, Failure):
             self._result.raiseException()
         return self._result  # type: ignore[return-value]  # done, and no Failure: it is a T
+
+
+async def all_of(work: Sequence[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
+    """Run coroutines side by side; their results in their order. The first failure ends the others.
+
+    Whoever waits may be cancelled; then all of them are.
+    """
+    started = [Deferred.fromCoroutine(one) for one in work]
+    try:
+        return [await one for one in started]
+    finally:
+        for one in started:
+            one.addErrback(lambda _: None)  # whoever waits was told of the first failure
+            one.cancel()
 
 
 class Once(Generic[K, T]):

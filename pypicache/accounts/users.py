@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from pypicache.accounts.passwords import Passwords, check_hash
-from pypicache.core.changes import Change, IndexGone, UserGone, UserSaved
+from pypicache.core.changes import Change, UserGone, UserSaved
 from pypicache.core.errors import BadInput, Conflict, Denied, NotFound
 from pypicache.core.model import user_name
-from pypicache.ledger.ledger import Decision, Ledger, all_indexes, user_record
+from pypicache.ledger.ledger import Decision, Ledger, all_indexes, departure, user_record
 from pypicache.ledger.state import State
 
 TEXTS = ("email", "title", "description")
@@ -95,7 +95,7 @@ class Users:
             lasting = [index.partition("/")[2] for index, options in owned.items() if not options.get("volatile", True)]
             if lasting:
                 raise Denied(f"user {name!r} has non-volatile index: {', '.join(sorted(lasting))}")
-            changes: list[Change] = [IndexGone(name=index) for index in owned]
+            changes: list[Change] = [change for index in owned for change in departure(connection, index)]
             return Decision([*changes, UserGone(name=name)], None)
 
         await self._ledger.change(decide)

@@ -161,12 +161,20 @@ def edited(options: Mapping[str, Any], edits: Iterable[str], defaults: Mapping[s
         if not equals:
             raise BadInput(f"indexconfig got unexpected keyword arguments: {edit}")
         if key.endswith("+"):
-            result[key[:-1]] = _with(key[:-1], result, value)
+            result[key[:-1]] = _with(key[:-1], result, _item(key[:-1], value))
         elif key.endswith("-"):
-            _remove(key[:-1], result, value, defaults)
+            _remove(key[:-1], result, _item(key[:-1], value), defaults)
         else:
             result[key] = value
     return result
+
+
+def _item(key: str, value: str) -> str:
+    """One item of a list as it is stored there: a name is normalised. It is not split at commas."""
+    if key not in LISTS or not value.strip():
+        return value
+    item: str = READERS[key](key, [value])[0]
+    return item
 
 
 def _list_of(key: str, options: Mapping[str, object]) -> list[str]:

@@ -13,8 +13,10 @@ from pypicache.core.errors import NotFound, UpstreamDown
 from pypicache.core.model import File, Project, ProjectName
 from pypicache.core.stage import StageSpec
 from pypicache.index.mirror import Mirror
+from pypicache.index.releases import Release, layered_releases, mirrored_releases
 from pypicache.index.stage import Stage
 from pypicache.interfaces import IBody, IIndex
+from pypicache.tasks import all_of
 
 MOST_MERGED = 2_000  # projects whose merged listing is remembered
 
@@ -76,16 +78,39 @@ class Layered:
                 continue
         if private and not any(admitted(name)):
             return parts, None
-        for mirror in order:
-            if isinstance(mirror, Mirror):
-                try:
-                    parts.append(Part(index=mirror, project=await mirror.project(name, refresh)))
-                except NotFound:
-                    continue
-                except UpstreamDown as error:
-                    self.log.warn("{index}: {base}: {why}", index=self.name, base=mirror.name, why=str(error))
-                    trouble = error
+        asked = await all_of([self._ask(mirror, name, refresh) for mirror in order if isinstance(mirror, Mirror)])
+        for answer in asked:
+            if isinstance(answer, Part):
+                parts.append(answer)
+            elif answer is not None:
+                trouble = answer
         return parts, trouble
+
+    async def _ask(self, mirror: Mirror, name: ProjectName, refresh: bool) -> Part | UpstreamDown | None:
+        try:
+            return Part(index=mirror, project=await mirror.project(name, refresh))
+        except NotFound:
+            return None
+        except UpstreamDown as error:
+            self.log.warn("{index}: {base}: {why}", index=self.name, base=mirror.name, why=str(error))
+            return error
+
+    async def releases(self, name: ProjectName) -> dict[str, Release]:
+        """The versions of a project over all indexes that may show theirs.
+
+        :raises NotFound: none has the project.
+        :raises UpstreamDown: nobody knows.
+        """
+        parts, trouble = await self.parts(name)
+        if not parts:
+            raise trouble or NotFound(f"{self.name} has no project {name}")
+        layers = []
+        for part in parts:
+            if isinstance(part.index, Stage):
+                layers.append(await part.index.releases(name))
+            else:
+                layers.append(mirrored_releases(part.index.name, part.project))
+        return layered_releases(layers)
 
     async def open(self, name: ProjectName, path: str) -> IBody:
         return await self.own.open(name, path)
@@ -121,7 +146,13 @@ def merged(name: ProjectName, revision: str, parts: Sequence[Part]) -> Project:
         for file in part.project.files:
             files.setdefault(file.name, evolve(file, index=part.index.name))
         versions |= dict.fromkeys(part.project.versions or ())
-    return Project(name=name, revision=f"l{revision}", files=tuple(files.values()), versions=tuple(versions) or None)
+    return Project(
+        name=name,
+        revision=f"l{revision}",
+        files=tuple(files.values()),
+        versions=tuple(versions) or None,
+        status=parts[0].project.status if len(parts) == 1 else None,  # what one index says is not true of the others
+    )
 
 
 def resolution_order(name: str, bases_of: Callable[[str], Sequence[str] | None]) -> list[str]:

@@ -99,6 +99,15 @@ class Mirror:
         """The index is gone, or has other options: hear of files no more."""
         self._library.kept.remove(self._kept)
 
+    async def forget(self, name: ProjectName) -> None:
+        """Forget a project's page: the next one who asks for it waits for the upstream."""
+        self.reload(name)
+        await self._memory.forget_page(self.name, name)
+
+    def reload(self, name: ProjectName) -> None:
+        """Look again at what is remembered and held of a project."""
+        self._known.forget(name)
+
     # -- answering -------------------------------------------------------------------------------------------------
 
     async def project(self, name: ProjectName, refresh: bool = False) -> Project:

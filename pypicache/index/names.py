@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import orjson
 from attrs import asdict, evolve, frozen
@@ -56,6 +56,16 @@ class ListFile:
     stale: bool
 
 
+class Listing(Protocol):
+    """The project list of one index."""
+
+    async def file(self, format_: ListFormat, compressed: bool) -> ListFile:
+        """The list in one representation.
+
+        :raises UpstreamDown: nothing is known of it, and it cannot be had now.
+        """
+
+
 class ProjectList:
     """The project list of one mirror.
 
@@ -89,10 +99,6 @@ class ProjectList:
         self._not_before = 0.0
 
     async def file(self, format_: ListFormat, compressed: bool) -> ListFile:
-        """The list in one representation.
-
-        :raises UpstreamDown: it was never fetched and cannot be fetched now.
-        """
         if self._spec.no_project_list or self._upstream.offline:
             return await self._known_only(format_, compressed)
         state = self._state()
@@ -198,23 +204,39 @@ class ProjectList:
             return self._write(read_names(bounded, content_type, base_url), serial, "")
 
     def _write(self, names: Iterable[Mapping[str, object]], serial: int | None, mark: str) -> str:
-        """Write all representations; the JSON one first, the others are made from it."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        prefix = f"{mark}-" if mark else ""
-        json_path = self._directory / (prefix + ListFormat.JSON.value)
-        html_path = self._directory / (prefix + ListFormat.HTML.value)
-        part = json_path.with_suffix(".part")
-        with part.open("wb") as out:
-            write_json(names, out, serial)
-        digest = _digest(part)
-        part.replace(json_path)
-        part = html_path.with_suffix(".part")
-        with json_path.open("rb") as stream, part.open("wb") as out:
-            write_html(read_names(stream, "application/vnd.pypi.simple.v1+json", ""), out)
-        part.replace(html_path)
-        for path in (json_path, html_path):
-            _compress(path)
-        return digest
+        return write_files(self._directory, names, serial, mark)
+
+
+def write_files(directory: Path, names: Iterable[Mapping[str, object]], serial: int | None, mark: str) -> str:
+    """Write all representations of a list; the JSON one first, the others are made from it. Blocks.
+
+    :return: the digest of the JSON file, hex.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    prefix = f"{mark}-" if mark else ""
+    json_path = directory / (prefix + ListFormat.JSON.value)
+    html_path = directory / (prefix + ListFormat.HTML.value)
+    part = json_path.with_suffix(".part")
+    with part.open("wb") as out:
+        write_json(names, out, serial)
+    digest = _digest(part)
+    part.replace(json_path)
+    part = html_path.with_suffix(".part")
+    with part.open("wb") as out:
+        write_html(entries_of(json_path), out)
+    part.replace(html_path)
+    for path in (json_path, html_path):
+        _compress(path)
+    return digest
+
+
+def entries_of(path: Path) -> Iterator[Mapping[str, object]]:
+    """The entries of a JSON file that we wrote: each has a line of its own. Blocks."""
+    with path.open("rb") as stream:
+        next(stream, None)  # the beginning of the object
+        for line in stream:
+            if line.startswith(b"{"):
+                yield orjson.loads(line.rstrip(b",\n"))
 
 
 class _Part:

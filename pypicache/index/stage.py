@@ -8,12 +8,22 @@ from pypicache.core.changes import FileSaved
 from pypicache.core.errors import Gone, NotFound
 from pypicache.core.model import File, Project, ProjectName
 from pypicache.core.stage import StageSpec
+from pypicache.index.releases import RELEASE, Release, stored_releases
 from pypicache.interfaces import IBody, IIndex
-from pypicache.ledger.ledger import Ledger, Recorded, file_at, last_touched, project_files, project_releases, was_there
+from pypicache.ledger.ledger import (
+    Ledger,
+    Recorded,
+    file_at,
+    last_touched,
+    project_files,
+    project_names,
+    project_releases,
+    was_there,
+)
 from pypicache.store.library import Library
 
 SUFFIX = ".metadata"
-RELEASE = "releasefile"
+MOST_KNOWN = 20_000  # projects remembered, also those that the index does not have
 
 
 def listed(stored: FileSaved) -> File:
@@ -41,17 +51,29 @@ class Stage:
         self._ledger = ledger
         self._library = library
         self._known: dict[ProjectName, Project | None] = {}
+        self._names: list[str] | None = None
 
     def forget(self, recorded: Recorded) -> None:
         """Drop what changed."""
         for change in recorded.changes:
             if getattr(change, "index", None) != self.name:
                 continue
+            self._names = None
             project = getattr(change, "project", None)
             if project is None:
                 self._known.clear()
             else:
                 self._known.pop(ProjectName(project), None)
+
+    async def names(self) -> list[str]:
+        """The projects that have a version here, sorted."""
+        if self._names is not None:
+            return self._names
+        serial = self._ledger.serial
+        names = await self._ledger.read(lambda connection: project_names(connection, self.name))
+        if serial == self._ledger.serial:  # otherwise they may have changed meanwhile
+            self._names = names
+        return names
 
     async def project(self, name: ProjectName, refresh: bool = False) -> Project:
         if name not in self._known:
@@ -59,6 +81,8 @@ class Stage:
             found = await self._ask(name)
             if serial != self._ledger.serial:
                 return self._some(name, found)  # it may have changed meanwhile: true now, not remembered
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             self._known[name] = found
         return self._some(name, self._known[name])
 
@@ -75,21 +99,46 @@ class Stage:
                 last_touched(connection, self.name, name),
             )
         )
-        if not releases:
-            return None
         files = [listed(file) for file in stored if file.kind == RELEASE]
+        if not releases and not files:
+            return None
         return Project(name=name, revision=f"s{serial}", files=tuple(files), versions=tuple(releases))
+
+    async def releases(self, name: ProjectName) -> dict[str, Release]:
+        """The versions of a project, with all that is said of them; empty if there is no such project."""
+        metadata, files = await self._ledger.read(
+            lambda connection: (
+                project_releases(connection, self.name, name),
+                project_files(connection, self.name, name),
+            )
+        )
+        return stored_releases(self.name, name, metadata, files)
+
+    async def stored(self, path: str) -> FileSaved:
+        """What the ledger says of the file at a path.
+
+        :raises Gone: it was deleted.
+        :raises NotFound: there never was one.
+        """
+        stored, gone = await self._ledger.read(
+            lambda connection: (file_at(connection, self.name, path), was_there(connection, self.name, path))
+        )
+        if stored is not None:
+            return stored
+        if gone:
+            raise Gone(f"{self.name} had a file {path.rpartition('/')[2]!r}; it was deleted")
+        raise NotFound(f"{self.name} has no file {path!r}")
 
     async def open(self, name: ProjectName, path: str) -> IBody:
         wanted = path.removesuffix(SUFFIX)
-        stored = await self._ledger.read(lambda connection: file_at(connection, self.name, wanted))
-        if stored is None:
-            if await self._ledger.read(lambda connection: was_there(connection, self.name, wanted)):
-                raise Gone(f"{self.name} had a file {path.rpartition('/')[2]!r}; it was deleted")
-            raise NotFound(f"{self.name} has no file {path!r}")
-        if wanted != path:
-            if stored.core_metadata is None:
-                raise NotFound(f"no core metadata of {stored.name} is offered")
-            beside = File(name=stored.name + SUFFIX, url="", hashes={"sha256": stored.core_metadata})
-            return self._library.open(f"{self.name}/{path}", name, beside, None)
-        return self._library.open(f"{self.name}/{path}", name, listed(stored), None)
+        stored = await self.stored(wanted)
+        if wanted == path:
+            file = listed(stored)
+        elif stored.core_metadata is not None:
+            file = File(name=stored.name + SUFFIX, url="", hashes={"sha256": stored.core_metadata})
+        else:
+            raise NotFound(f"no core metadata of {stored.name} is offered")
+        key = f"{self.name}/{path}"
+        if not self._library.shelf.holds(key):  # there is no upstream that has it
+            raise NotFound(f"{key} should be on the shelf of this server, and is not")
+        return self._library.open(key, name, file, None)

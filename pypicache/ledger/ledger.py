@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pypicache.core.changes import Change, FileSaved, from_json, to_json
+from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, to_json
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
 from pypicache.ledger.engines import engine_of
@@ -192,6 +192,17 @@ def project_files(connection: Connection, index: str, project: str) -> list[File
         .order_by(files.c.serial, files.c.path)
     )
     return [_file(record) for record in connection.execute(found).scalars()]
+
+
+def index_files(connection: Connection, index: str) -> list[FileSaved]:
+    """Everything that an index has, in the order in which it came."""
+    found = select(files.c.record).where(files.c.index == index).order_by(files.c.serial, files.c.path)
+    return [_file(record) for record in connection.execute(found).scalars()]
+
+
+def departure(connection: Connection, index: str) -> list[Change]:
+    """What deleting an index is: its files go, each by a change of its own, so that their bytes follow."""
+    return [*(FileGone(index=index, path=file.path) for file in index_files(connection, index)), IndexGone(name=index)]
 
 
 def file_at(connection: Connection, index: str, path: str) -> FileSaved | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from pypicache.core.model import ProjectName
-from pypicache.index.names import ListFormat, ProjectList
+from pypicache.index.names import ListFormat, Listing
 from pypicache.interfaces import IIndex
 from pypicache.store.bodies import KeptReader
 from pypicache.web.answers import NotAcceptable, answer, cache_control, header
@@ -40,7 +41,7 @@ class SimplePages:
     def __init__(
         self,
         ready: ReadyPages,
-        lists: dict[str, ProjectList],
+        lists: Mapping[str, Listing],
         *,
         clock: IReactorTime,
         client_max_age: float,

@@ -23,6 +23,7 @@ from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_j
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
 from pypicache.web.places import outside_url, path_of
 from pypicache.web.pour import ASK_AGAIN, FOR_EVER, pour
+from pypicache.web.projects import Projects
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
 
@@ -41,13 +42,20 @@ class Wire:
     app.url_map.merge_slashes = False
 
     def __init__(
-        self, catalog: Catalog, simple: SimplePages, overview: Overview, pages: Pages, callers: Callers
+        self,
+        catalog: Catalog,
+        simple: SimplePages,
+        overview: Overview,
+        pages: Pages,
+        callers: Callers,
+        releases: Projects,
     ) -> None:
         self.catalog = catalog
         self.callers = callers
         self.simple = simple
         self.overview = overview
         self.pages = pages
+        self.releases = releases
 
     def base(self, request: Request) -> str:
         """The address of our root as the client sees it."""
@@ -178,12 +186,19 @@ class Wire:
             page = self.pages.home(await self._status(request), self.base(request))
             answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
         else:
-            envelope(request, "indexconfig", mirror.spec.shown())
+            shown = mirror.spec.shown()
+            if b"no_projects" not in request.args:
+                shown["projects"] = await self.releases.names(mirror)
+            envelope(request, "indexconfig", shown)
 
     @app.route("/<user>/<index>/<project>/", methods=READ)
     @app.route("/<user>/<index>/<project>", methods=READ)
     async def project_of_index(self, request: Request, user: str, index: str, project: str) -> None:
-        """Installers may leave out ``+simple``."""
+        """Installers may leave out ``+simple``; other programs are given all that is known of the versions."""
+        if wants_json(header(request, "accept")) and not is_installer(header(request, "user-agent")):
+            found = await self._readable(request, user, index, _name(project))
+            await self.releases.project(request, found, project)
+            return
         await self.project(request, user, index, project)
 
     async def _projects(self, request: Request, mirror: Index) -> None:
@@ -211,10 +226,10 @@ class Wire:
         """The address that distributions' packagers make up from project and file name."""
         mirror = await self._readable(request, user, index, _name(project))
         listed = await mirror.project(_name(project))
-        path = next((file.path for file in listed.files if file.name == filename), None)
-        if path is None:
+        found = next((file for file in listed.files if file.name == filename), None)
+        if found is None:
             raise NotFound(f"{project} lists no file {filename!r}")
-        self._redirect(request, f"/{mirror.name}/{path}")
+        self._redirect(request, f"/{found.index or mirror.name}/{found.path}")
 
     @app.route("/packages/<tag>/<letter>/<project>/<filename>", methods=READ)
     async def conventional_default(self, request: Request, tag: str, letter: str, project: str, filename: str) -> None:
@@ -224,6 +239,9 @@ class Wire:
     async def _pour(self, request: Request, user: str, index: str, path: str) -> None:
         mirror = self.catalog.find(user, index)
         caller = await self.callers.reader(request, mirror.spec)
+        if wants_json(header(request, "accept")):
+            await self.releases.file(request, mirror, path)
+            return
         # A name such as a-b-1.zip may belong to a or to a-b; what is said of the most plausible project counts.
         unknown: list[PypicacheError] = []
         for project in projects_of(path.rpartition("/")[2].removesuffix(".metadata")):

@@ -206,7 +206,7 @@ class Push:
         when = list(datetime.fromtimestamp(self._clock.seconds(), UTC).timetuple()[:6])
         item = {"what": "push", "who": who, "when": when, "src": source, "dst": target}
 
-        def decide(connection: Any) -> Decision[tuple[list[Action], list[str]]]:
+        def decide(connection: Any) -> Decision[list[Action]]:
             parcel = pack(connection, source, wanted) if fetched is None else fetched
             there = project_files(connection, target, wanted.project)
             name, version = str(parcel.metadata["name"]), wanted.version
@@ -224,12 +224,9 @@ class Push:
                 copy.take(file)
                 copy.actions.append([200, "store_doczip", name, version, "->", target])
             copy.link()  # last, because what stands against it has been found by now
-            return Decision(copy.changes, (copy.actions, copy.dropped))
+            return Decision(copy.changes, copy.actions)
 
-        actions, dropped = await self._ledger.change(decide)
-        for path in dropped:
-            await self._in_thread(self._library.shelf.remove, f"{target}/{path}")
-        return actions
+        return await self._ledger.change(decide)
 
 
 @frozen(kw_only=True)
@@ -244,7 +241,6 @@ class _Copy:
     item: Mapping[str, Any]  # of the log
     changes: list[Change] = field(factory=list)
     actions: list[Action] = field(factory=list)
-    dropped: list[str] = field(factory=list)  # paths of what was replaced
     links: list[tuple[str, str]] = field(factory=list)  # path at the source -> path at the target
 
     def take(self, file: FileSaved, of: str | None = None) -> FileSaved:
@@ -274,7 +270,6 @@ class _Copy:
                 continue
             results = [result.path for result in self.there if result.kind == TOXRESULT and result.of == old.path]
             self.changes.extend(FileGone(index=self.target, path=gone) for gone in [old.path, *results])
-            self.dropped.extend([old.path, *results, *(old.path + suffix for suffix in SIDE_FILES)])
         return [{"what": "overwrite", "who": None, "when": self.item["when"], "count": count}]
 
     def link(self) -> None:

@@ -152,10 +152,14 @@ class Upkeep:
     async def put_in_order(self) -> None:
         """Make memory and shelf agree: read in files that are not remembered, forget those that are not there.
 
+        Only the files of mirrors are a cache. What lies in other directories was uploaded, and is never touched here.
         Files whose bytes are not what their path says are removed.
         """
         remembered = await self._memory.keys()
-        on_shelf: set[str] = await self._in_thread(lambda: set(self._shelf.walk()))
+        mirrors = {mirror.name for mirror in self._catalog.mirrors()}
+        on_shelf: set[str] = await self._in_thread(
+            lambda: {key for key in self._shelf.walk() if "/".join(key.split("/", 2)[:2]) in mirrors}
+        )
         await self._memory.drop(remembered - on_shelf)
         missing = iter(sorted(on_shelf - remembered))
         count = 0

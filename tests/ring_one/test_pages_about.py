@@ -109,8 +109,8 @@ class SelfTests(AboutCase):
         """``X-DEVPI-*``, also of errors (contract devpi 1.2)."""
         self.up.status = 500
         seen = set()
-        for path, method in (("/", "GET"), ("/+api", "GET"), ("/nobody", "GET"), ("/root/pypi", "PUT"), ("/%ff", "GET"),
-                             ("/root/pypi/+simple/demo/", "GET"), ("/root/pypi/+simple", "GET"),
+        for path, method in (("/", "GET"), ("/+api", "GET"), ("/nobody", "GET"), ("/root/pypi/+api", "PUT"),
+                             ("/%ff", "GET"), ("/root/pypi/+simple/demo/", "GET"), ("/root/pypi/+simple", "GET"),
                              ("/root/pypi/+simple/demo/refresh", "POST"), ("/+health/live", "HEAD")):  # fmt: skip
             raw = Raw.ask(self, path, method, accept="application/json" if path == "/" else "text/html")
             seen.add(raw.status)
