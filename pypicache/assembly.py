@@ -43,11 +43,13 @@ from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
+from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
+from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.pages import Pages
@@ -55,12 +57,15 @@ from pypicache.web.projects import Projects
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router
 from pypicache.web.simple import SimplePages
+from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
 from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
 from pypicache.work.deleting import Deleting
+from pypicache.work.documents import Documents
 from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
+from pypicache.work.publish import Publisher
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -88,6 +93,7 @@ class House:
     ledger: Ledger
     state: State
     accounts: Accounts
+    uploads: Uploads
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -176,8 +182,9 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
+    own = OwnFiles(shelf, in_thread)
     clearing = Clearing(
-        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        ledger, own=own, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
         lists=settings.state / "lists",
     )  # fmt: skip
     projects = Projects(
@@ -190,7 +197,12 @@ def build(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
         knows=lambda method, path: router.knows(method, path),
     )  # fmt: skip
-    router = Router([wire.app, accounts_wire.app, projects.app, administration.app])
+    uploads = Uploads(
+        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
+        in_thread=in_thread, most=settings.max_upload_size,
+    )  # fmt: skip
+    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
+    router = Router([accounts_wire.app, uploads.app, documents.app, wire.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -206,8 +218,8 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts,
-        door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
+        door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
 

@@ -136,6 +136,14 @@ class Settings:
         "A PEM file with the certificate authorities to trust for upstreams, in place of the system's.",
         example="/etc/ssl/certs/company.pem",
     )
+    max_upload_size: int = _setting(
+        "server",
+        "1 GiB",
+        size,
+        "The largest file that is accepted from an uploader.",
+        unit="bytes",
+        write=toml_size,
+    )
     log_format: str = _setting(
         "server",
         "text",

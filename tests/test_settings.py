@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from pypicache import settings as module
 from pypicache.core.errors import BadInput
-from pypicache.settings import KEYS, Settings, load
+from pypicache.settings import KEYS, ROOT, Settings, load
+from pypicache.settings_text import effective, example
 from pypicache.settings_values import (
     toml,
 )
@@ -189,8 +191,137 @@ def test_a_certificate_authority_is_found_again(tmp_path: Path) -> None:
     bundle.write_bytes(certificate.public_bytes(Encoding.PEM))
     settings = load({"ca-bundle": str(bundle)}, {}, None)
     assert settings.ca_bundle == bundle
+    assert evolve(settings).ca_bundle == bundle
+
+
+def test_a_path_may_be_relative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load({"state": "here"}, {}, None).state == tmp_path / "here"
+
+
+def test_the_slash_at_the_end_of_the_outside_url_is_dropped() -> None:
+    assert load({"outside-url": "https://here.example/pypi/"}, {}, None).outside_url == "https://here.example/pypi"
+
+
+def test_typos_in_variables_are_found_and_those_of_container_platforms_are_not() -> None:
+    assert (
+        refused(environ={"PYPICACHE_OFLINE": "1"})
+        == "PYPICACHE_OFLINE is not a setting; did you mean PYPICACHE_OFFLINE?"
+    )
+    platform = {"PYPICACHE_PORT": "tcp://10.0.0.1:3141", "PYPICACHE_SERVICE_HOST": "10.0.0.1", "PYPICACHE_VERSION": "1"}
+    assert load({}, platform, None) == Settings()
+
+
+def test_flags_that_contradict_each_other() -> None:
+    assert "--state says the same" in refused({"state": "/a", "serverdir": "/b"})
+    assert refused({"offline": True}) == "--offline is not a flag; did you mean offline-mode?"
+
+
+def test_declared_indexes(write: Write) -> None:
+    file = write(f"""
+        [indexes."team/up"]
+        type = "mirror"
+        mirror_url = "{UP}"
+        mirror_cache_expiry = "10 min"
+        volatile = false
+        custom_data = {{ a = [1] }}
+    """)
+    root, team = load({}, {}, file).indexes
+    assert root.name == ROOT
+    assert (team.name, str(team.url), team.cache_expiry, team.volatile) == ("team/up", UP, 600, False)
+    assert [spec.name for spec in load({"no-root-pypi": True}, {}, file).indexes] == ["team/up"]
+    assert load({"no-root-pypi": True}, {}, None).indexes == ()
+
+
+def test_a_declared_root_pypi_takes_the_place_of_the_default_one(write: Write) -> None:
+    (mine,) = load({}, {}, write(f'[indexes."root/pypi"]\ntype = "mirror"\nmirror_url = "{UP}"\n')).indexes
+    assert (str(mine.url), mine.title, mine.web_url_format) == (UP, None, None)
+    (changed,) = load({}, {}, write('[indexes."root/pypi"]\ntype = "mirror"\nmirror_cache_expiry = 5\n')).indexes
+    assert changed == evolve(Settings().indexes[0], cache_expiry=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"team/up" = 5', 'indexes."team/up" = 5: expected a table'),
+        ('team = { type = "mirror" }', "expected user/index"),
+        ('"a/b" = { type = "stage" }', "indexes.\"a/b\".type = 'stage': expected one of the known types: mirror"),
+        ('"a/b" = {}', 'indexes."a/b".type is missing: expected one of the known types: mirror'),
+        ('"a/b" = { type = "mirror" }', 'indexes."a/b".mirror_url is missing'),
+        (
+            '"a/b" = { type = "mirror", mirror_ur = "x" }',
+            'indexes."a/b".mirror_ur is not an option of a mirror index; did',
+        ),
+        ('"a/b" = { type = "mirror", bases = [] }', 'indexes."a/b".bases is not an option of a mirror index'),
+        ('"a/b" = { type = "mirror", mirror_url = "up" }', "indexes.\"a/b\".mirror_url = 'up': expected a URL"),
+        ('"root/pypi" = { type = "mirror", mirror_url = 5 }', 'indexes."root/pypi".mirror_url = 5: expected a text'),
+        (
+            f'"a/b" = {{ type = "mirror", mirror_url = "{UP}", mirror_cache_expiry = "x" }}',
+            "indexes.\"a/b\".mirror_cache_expiry = 'x': expected a duration",
+        ),
+    ],
+)
+def test_mistakes_in_indexes(text: str, said: str, write: Write) -> None:
+    assert said in refused(file=write(f"[indexes]\n{text}\n"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://user:geheim@up.example:port/", "user:geheim@up.example", "http://u:ge/heim@up.example/", "htp://geheim@x"],
+)
+def test_credentials_are_never_said(url: str, write: Write) -> None:
+    index = '[indexes."a/b"]\ntype = "mirror"\nmirror_url = '
+    for sentence in (
+        refused(file=write(f'{index}"{url}"\n')),
+        refused(file=write(f'{index}["{url}"]\n')),
+        refused({"outside-url": url}),
+        refused(environ={"PYPICACHE_OUTSIDE_URL": url}),
+        refused(file=write(f'server = "{url}"\n')),
+    ):
+        assert "heim" not in sentence
+        assert "= " in sentence
+        assert "expected" in sentence
+
+
+def test_the_settings_in_effect_say_where_they_come_from(write: Write) -> None:
+    index = '[indexes."team/up"]\ntype = "mirror"\nmirror_url = "http://user:geheim@up.example/simple/"\n'
+    file = write(f'[server]\nrequest_timeout = "2 s"\n{index}')
+    environ = {"PYPICACHE_MAX_SIZE": "unlimited", "PYPICACHE_MAX_PAGE_SIZE": "1025"}
+    settings = load({"offline-mode": True}, environ, file)
+    text = effective(settings)
+    assert "geheim" not in text
+    for line in (
+        f"request_timeout = 2  # file {file}",
+        'max_size = "unlimited"  # environment PYPICACHE_MAX_SIZE',
+        "max_page_size = 1025  # environment PYPICACHE_MAX_PAGE_SIZE",
+        "offline = true  # flag --offline-mode",
+        "# outside_url is unset  # default",
+        f'[indexes."team/up"]  # file {file}',
+        f'mirror_url = "http://****:****@up.example/simple/"  # file {file}',
+        '[indexes."root/pypi"]  # default',
+        'title = "PyPI"  # default',
+    ):
+        assert line in text.splitlines()
+    again = load({}, {}, write(text))
+    assert evolve(again, indexes=()) == evolve(settings, indexes=())
+
+
+def test_the_example_file_holds_every_setting_with_its_default() -> None:
+    text = (TREE / "etc/pypicache.toml").read_text(encoding="utf-8")
+    assert text == example(), "write it again with: pypicache config --example > etc/pypicache.toml"
+    assert load({}, {}, TREE / "etc/pypicache.toml") == Settings()
+    uncommented = tomllib.loads(re.sub(r"^#(?=[a-z_\[])", "", text, flags=re.MULTILINE))
+    for key in KEYS:
+        shown = uncommented[key.section][key.name]
+        assert shown == (key.example if key.default is None else key.default)
+    assert {key.name for key in KEYS} == set(uncommented["server"]) | set(uncommented["cache"])
+
+
+def test_the_example_can_be_used_when_uncommented(write: Write) -> None:
+    text = re.sub(r"^#(?=[a-z_\[])(?!ca_bundle|secret_file)", "", example(), flags=re.MULTILINE)
+    settings = load({}, {}, write(text))
     unset = {"outside_url": None, "restrict_modify": None, "database": None, "users": {}, "indexes": ()}
-    assert evolve(settings, **unset) == evolve(Settings(), indexes=())
+    assert evolve(settings, **unset) == evolve(Settings(), indexes=())  # type: ignore[arg-type]  # each has its own
     assert [spec.name for spec in settings.indexes] == ["root/pypi", "team/upstream"]
     assert list(settings.users) == ["root"]
 
