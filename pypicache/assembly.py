@@ -51,11 +51,13 @@ from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
+from pypicache.web.json_api import JsonApi
 from pypicache.web.pages import Pages
 from pypicache.web.projects import Projects
 from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
+from pypicache.web.search import SearchWire, is_search
 from pypicache.web.simple import SimplePages
 from pypicache.web.wire import Wire
 from pypicache.work.clearing import Clearing
@@ -201,7 +203,12 @@ def build(
         private=settings.private_networks,
     )  # fmt: skip
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
-    router = Router([Some(push.app, is_push), wire.app, accounts_wire.app, projects.app, administration.app])
+    search = SearchWire(callers, catalog, ledger, memory)
+    json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
+    router = Router([
+        Some(push.app, is_push), Some(search.app, is_search), json_api.app, wire.app, accounts_wire.app, projects.app,
+        administration.app,
+    ])  # fmt: skip
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,

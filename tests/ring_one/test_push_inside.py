@@ -196,8 +196,8 @@ class PushTests(StagesCase):
         nothing: tuple[object, ...] = ([], "text", 1, None)
         for order in nothing:
             assert self.send("PUSH", f"/{DEV}", order).code == 400, order
-        missing: dict[str, Any]
-        for missing in ({"name": None}, {"version": None}, {"targetindex": None}):
+        without: list[dict[str, Any]] = [{"name": None}, {"version": None}, {"targetindex": None}]
+        for missing in without:
             assert self.push(**missing).code == 400, missing
         assert self.push(name="..").code == 400
         answer = self.push(foo=1)

@@ -16,7 +16,7 @@ from twisted.web.server import Request
 
 from pypicache.core.addresses import is_private, web_address
 from pypicache.core.errors import BadInput
-from pypicache.work.external import file_type
+from pypicache.core.kinds import file_type
 from tests.ring_one.house import Answer, Pending
 from tests.ring_one.stages import StagesCase
 
