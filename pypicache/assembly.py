@@ -43,12 +43,14 @@ from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
+from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
+from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.json_api import JsonApi
@@ -59,13 +61,16 @@ from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
 from pypicache.web.search import SearchWire, is_search
 from pypicache.web.simple import SimplePages
+from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
 from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
 from pypicache.work.deleting import Deleting
+from pypicache.work.documents import Documents
 from pypicache.work.external import External
 from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
+from pypicache.work.publish import Publisher
 from pypicache.work.push import Push
 from pypicache.work.upkeep import Upkeep
 
@@ -94,6 +99,7 @@ class House:
     ledger: Ledger
     state: State
     accounts: Accounts
+    uploads: Uploads
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -205,9 +211,15 @@ def build(
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
+    own = OwnFiles(shelf, in_thread)
+    uploads = Uploads(
+        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
+        in_thread=in_thread, most=settings.max_upload_size,
+    )  # fmt: skip
+    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
     router = Router([
-        Some(push.app, is_push), Some(search.app, is_search), json_api.app, wire.app, accounts_wire.app, projects.app,
-        administration.app,
+        Some(push.app, is_push), Some(search.app, is_search), json_api.app, accounts_wire.app, uploads.app,
+        documents.app, wire.app, projects.app, administration.app,
     ])  # fmt: skip
     headers = {
         "x-devpi-api-version": "2",
@@ -224,8 +236,8 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts,
-        door=Door(router, headers, settings.outside_url, lambda: ledger.serial),
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
+        door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
 

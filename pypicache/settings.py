@@ -142,6 +142,14 @@ class Settings:
         switch,
         "Let pushes, webhooks and build triggers reach this machine and private networks.",
     )
+    max_upload_size: int = _setting(
+        "server",
+        "1 GiB",
+        size,
+        "The largest file that is accepted from an uploader.",
+        unit="bytes",
+        write=toml_size,
+    )
     log_format: str = _setting(
         "server",
         "text",

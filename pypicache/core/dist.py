@@ -123,11 +123,19 @@ def wheel_metadata(stream: BinaryIO) -> bytes | None:
 
     :param stream: the wheel, open for reading; must be seekable. Its position afterwards is undefined.
     """
+    return archive_member(stream, _METADATA) or None
+
+
+def archive_member(stream: BinaryIO, pattern: str | re.Pattern[str]) -> bytes | None:
+    """The only member of a ZIP archive whose name matches; empty if there is none, several, or one that is too large.
+
+    ``None`` if the archive is broken.
+    """
     try:
         with ZipFile(_Bounded(stream)) as archive:
-            found = [member for member in archive.infolist() if _METADATA.fullmatch(member.filename)]
+            found = [member for member in archive.infolist() if re.fullmatch(pattern, member.filename)]
             if len(found) != 1 or found[0].file_size > MOST_METADATA:
-                return None
+                return b""
             with archive.open(found[0]) as member:
                 metadata = member.read(MOST_METADATA + 1)
                 # The checksum is compared when the end is met, not before.

@@ -44,6 +44,10 @@ class TooLarge(PypicacheError):
     """More bytes than are taken."""
 
 
+class NoRoom(PypicacheError):
+    """The disk takes no more bytes."""
+
+
 class TooMany(PypicacheError):
     """More than is done at once, or so soon again.
 

@@ -104,6 +104,7 @@ class File:
     yanked: bool | str | None = None  # a string is the reason (PEP 592)
     core_metadata: bool | Mapping[str, str] | None = None  # PEP 714; hashes where the index gave them
     extra: Mapping[str, object] = field(default=NOTHING)  # other JSON keys, kept as they came
+    attested: bool = False  # a provenance object lies beside it, with us (PEP 740)
     index: str = ""  # the index that has it, where a page lists the files of several
     attributes: Mapping[str, str] = field(
         default=NO_TEXT

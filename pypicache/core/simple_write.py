@@ -18,6 +18,8 @@ from pypicache.core.model import File, Project
 # Algorithms that every client can read in a fragment, best first; uv refuses a whole page for sha1 and sha224.
 FRAGMENTS = ("sha256", "sha512", "sha384", "blake2b", "md5")
 
+PROVENANCE = ".provenance"  # what the address of a file is followed by for its attestations (PEP 740)
+
 _FILE_KEYS = frozenset({"filename", "url", "hashes", "size", "upload-time", "yanked"})
 _PAGE_KEYS = frozenset({"meta", "name", "versions", "files", "project-status"})
 _ATTRIBUTE = re.compile(r"data-[a-z0-9-]+", re.ASCII)
@@ -125,6 +127,8 @@ def _json_file(file: File, url: str) -> dict[str, object]:
         entry["size"] = file.size
     if file.upload_time is not None:
         entry["upload-time"] = file.upload_time
+    if file.attested:
+        entry["provenance"] = url + PROVENANCE
     for key, value in file.extra.items():
         if key not in entry and key not in _FILE_KEYS:
             entry[key] = value
@@ -161,7 +165,9 @@ def _anchor(file: File, url: str) -> str:
         tag.append(f'data-size="{file.size}"')
     if file.upload_time is not None:
         tag.append(f'data-upload-time="{escaped(file.upload_time)}"')
-    if file.extra:
+    if file.attested:
+        tag.append(f'data-provenance="{escaped(url + PROVENANCE)}"')
+    elif file.extra:
         if isinstance(file.extra.get("gpg-sig"), bool):
             tag.append(f'data-gpg-sig="{"true" if file.extra["gpg-sig"] else "false"}"')
         if isinstance(file.extra.get("provenance"), str):

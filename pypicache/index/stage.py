@@ -38,6 +38,7 @@ def listed(stored: FileSaved) -> File:
         yanked=stored.yanked or None,
         core_metadata=None if stored.core_metadata is None else {"sha256": stored.core_metadata},
         index=stored.index,
+        attested=stored.attested,
     )
 
 

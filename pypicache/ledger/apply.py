@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import singledispatch
+from typing import Any
 
 from sqlalchemy import Connection, Table, delete
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pypicache.core.changes import (
     FileGone,
@@ -24,13 +24,23 @@ from pypicache.core.changes import (
 from pypicache.ledger.tables import files, gone, indexes, releases, tokens, touched, users
 
 
+def _insert(connection: Connection, table: Table) -> Any:
+    # Each dialect is several MB of memory, and a ledger needs one of them.
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table)
+
+
 def upsert(connection: Connection, table: Table, kept: Sequence[str] = (), **values: object) -> None:
     """Insert a row, or replace what another one with the same key says.
 
     :param kept: columns that stay as they are in a row that is there.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**values)
+    statement = _insert(connection, table).values(**values)
     keys = [column.name for column in table.primary_key]
     rest = {name: statement.excluded[name] for name in values if name not in {*keys, *kept}}
     if rest:

@@ -26,7 +26,7 @@ def all_releases(connection: Connection, indexes: Sequence[str]) -> list[Registe
     wanted = select(releases).where(releases.c.index.in_(indexes))
     wanted = wanted.order_by(releases.c.index, releases.c.project, releases.c.version)
     found = []
-    # Row by row, for descriptions are long. PostgreSQL cannot take a key out of JSON that has a null character anywhere.
+    # Row by row, for descriptions are long. PostgreSQL takes no key out of JSON that has a null character anywhere.
     for index, project, version, metadata in connection.execution_options(yield_per=100).execute(wanted):
         name, summary = str(metadata.get("name") or project), str(metadata.get("summary") or "")
         found.append(Registered(index=index, project=project, version=version, name=name, summary=summary))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import orjson
+from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 from zope.interface import Interface
@@ -17,6 +18,7 @@ from pypicache.core.errors import (
     Elsewhere,
     Gone,
     NeedsLogin,
+    NoRoom,
     NotFound,
     PypicacheError,
     TooLarge,
@@ -24,7 +26,7 @@ from pypicache.core.errors import (
     UpstreamDown,
 )
 from pypicache.web.conditions import Unsatisfiable
-from pypicache.web.negotiation import wants_json
+from pypicache.web.negotiation import is_form, wants_json
 
 
 class NotAcceptable(PypicacheError):
@@ -41,6 +43,7 @@ STATUS: dict[type[Exception], int] = {
     Denied: 403,
     Conflict: 409,
     TooLarge: 413,
+    NoRoom: 507,
     TooMany: 429,
     UpstreamDown: 503,
     Broken: 502,
@@ -147,7 +150,10 @@ def problem(request: Request, error: Exception) -> bytes:
     sentence = _sentence(error, code)
     if wants_json(header(request, "accept")):
         headers["content-type"] = "application/json"
-        body = orjson.dumps({"message": sentence}, option=orjson.OPT_APPEND_NEWLINE)
+        said = {"message": sentence}
+        if is_form(header(request, "content-type")):  # uv shows nothing but "code" (contract clients 2.3)
+            said |= {"code": f"{code} {sentence}", "title": RESPONSES.get(code, b"").decode()}
+        body = orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
     else:
         headers["content-type"] = "text/plain; charset=utf-8"
         body = sentence.encode() + b"\n"

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
+from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from pypicache.core.errors import NotFound
+from pypicache.core.errors import NotFound, PypicacheError
 from pypicache.web.answers import problem
-from pypicache.web.bodies import BodyRequest, Stream
+from pypicache.web.bodies import BodyRequest, Intake, Stream
 from pypicache.web.places import outside_url, path_of
 
 
@@ -31,17 +32,37 @@ class Door(Resource):
         headers: Mapping[str, str],
         configured_url: str | None,
         serial: Callable[[], int] = lambda: 0,
+        stream: Stream | None = None,
     ) -> None:
         super().__init__()
         self._inside = inside
         self._headers = dict(headers)
         self._configured_url = configured_url
         self._serial = serial
+        self._stream = stream
 
-    def render(self, request: Request) -> bytes | int:
+    def stream(self, request: BodyRequest, method: bytes, uri: bytes, length: int | None) -> Intake | None:
+        """Who takes the body of a request (:data:`pypicache.web.bodies.Stream`)."""
+        if self._stream is None or method != b"POST":
+            return None
+        prefix = path_of(outside_url(request, self._configured_url)).encode()
+        path = uri.partition(b"?")[0]
+        inside = path[len(prefix) :] if prefix and path.startswith(prefix + b"/") else path
+        return self._stream(request, method, inside, length)
+
+    def turn_away(self, request: BodyRequest, error: PypicacheError) -> None:
+        """Tell a client that still sends its body why nothing of it is taken in."""
+        self._dress(request)
+        request.setHeader(b"date", datetimeToString())
+        request.write(problem(request, error))
+
+    def _dress(self, request: Request) -> None:
         for name, value in self._headers.items():
             request.setHeader(name, value)
         request.setHeader("x-devpi-serial", str(self._serial()))
+
+    def render(self, request: Request) -> bytes | int:
+        self._dress(request)
         prefix = [part.encode() for part in path_of(outside_url(request, self._configured_url)).split("/") if part]
         path = request.postpath or []
         if prefix and path[: len(prefix)] == prefix:
@@ -49,6 +70,11 @@ class Door(Resource):
         if not _is_text(b"/".join(path)) or not _is_text(request.getHeader(b"host") or b""):
             # Klein would log a traceback for each.
             request.write(problem(request, NotFound("there is nothing at this address")))
+            request.finish()
+            return NOT_DONE_YET
+        refused = getattr(request, "refused", None)
+        if refused is not None:
+            request.write(problem(request, refused))
             request.finish()
             return NOT_DONE_YET
         rendered: bytes | int = self._inside.render(request)
@@ -67,7 +93,12 @@ class LoggedSite(Site):
     """Writes one line per request, with its fields, at info level."""
 
     requests = Logger(namespace="pypicache.requests")
-    stream: Stream | None = None  # who takes large bodies
+
+    @property
+    def stream(self) -> Stream | None:
+        """Who takes large bodies."""
+        stream: Stream | None = getattr(self.resource, "stream", None)
+        return stream
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.

@@ -108,6 +108,12 @@ def wants_json(accept: str | None) -> bool:
     return accept is not None and "application/json" in accept.lower()
 
 
+def is_form(content_type: str | None) -> bool:
+    """Tell whether a body is a form, as uploaders send it."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind in {"multipart/form-data", "application/x-www-form-urlencoded"}
+
+
 def is_installer(user_agent: str | None) -> bool:
     """Tell whether a program that installs is asking, and not a person with a browser (contract devpi 1.10)."""
     return user_agent is not None and _INSTALLER.match(user_agent) is not None

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from tests.ring_one.house import JSON, file_of, page_of
-from tests.ring_one.stages import StagesCase
+from tests.ring_one.shelved import ShelvedCase
 
 DEV = "alice/dev"
 INFO = {
@@ -18,7 +18,7 @@ INFO = {
 }  # fmt: skip
 
 
-class JsonApiTests(StagesCase):
+class JsonApiTests(ShelvedCase):
     """``/user/index/pypi/project/json`` and its relatives."""
 
     def setUp(self) -> None:

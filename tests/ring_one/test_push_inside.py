@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ring_one.house import Answer
-from tests.ring_one.stages import UPLOADED, StagesCase
+from tests.ring_one.shelved import UPLOADED, ShelvedCase
 
 DEV, PROD = "alice/dev", "alice/prod"
 
 
-class PushTests(StagesCase):
+class PushTests(ShelvedCase):
     """``PUSH /user/index`` with ``targetindex``."""
 
     def setUp(self) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.ring_one.house import Answer, page_of
-from tests.ring_one.stages import StagesCase
+from tests.ring_one.shelved import ShelvedCase
 
 DEV, PROD = "alice/dev", "alice/prod"
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
 <methodCall><methodName>search</methodName><params><param><value>&b;</value></param></params></methodCall>"""
 
 
-class SearchTests(StagesCase):
+class SearchTests(ShelvedCase):
     """``POST /user/index`` with ``text/xml``."""
 
     def setUp(self) -> None:

@@ -1,0 +1,112 @@
+"""Files that are nowhere else: those that users uploaded. They never make way for others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from twisted.internet.defer import DeferredLock
+
+from pypicache.core.errors import NoRoom
+from pypicache.store.incoming import Incoming
+from pypicache.store.local import FULL, Shelf
+from pypicache.tasks import InThread
+
+T = TypeVar("T")
+BESIDE = (".metadata", ".provenance")
+"""What may lie beside a file, by what its name ends in then; it goes with the file."""
+
+
+class OwnFiles:
+    """Puts uploaded files onto the shelf, and takes them off again.
+
+    ::
+
+        spool --fsync, link--> shelf --> the ledger's transaction commits
+
+    The bytes are on the shelf before the ledger says so. A crash between leaves a file that nothing refers to, never a
+    reference to a file that is not there.
+    """
+
+    def __init__(self, shelf: Shelf, in_thread: InThread) -> None:
+        self.shelf = shelf
+        self._in_thread = in_thread
+        self._numbers = count()
+        self._locks: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
+
+    def incoming(self, name: str, most: int) -> Incoming:
+        """A spool file for what a client sends.
+
+        :raises NoRoom: the disk does not take it.
+        """
+        return Incoming(self.shelf.spool / f"upload-{next(self._numbers)}", name, most)
+
+    async def alone(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something with the file of a key while nobody else does: keeping, recording and removing go together."""
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = DeferredLock()
+        await lock.acquire()
+        try:
+            return await work()
+        finally:
+            lock.release()
+
+    async def keep(self, incoming: Incoming, key: str, modified: float | None) -> None:
+        """Put an upload onto the shelf; it survives a power cut from then on.
+
+        :raises NoRoom: the disk does not take it.
+        """
+        await self._written(self.shelf.keep, incoming.path, key, modified)
+
+    async def put(self, content: bytes, key: str) -> None:
+        """Put something small onto the shelf, in place of what is there.
+
+        :raises NoRoom: the disk does not take it.
+        """
+        spooled = self.shelf.spool / f"own-{next(self._numbers)}"
+
+        def write() -> None:
+            try:
+                spooled.write_bytes(content)
+                self.shelf.path(key).unlink(missing_ok=True)
+                self.shelf.keep(spooled, key, None)
+            finally:
+                spooled.unlink(missing_ok=True)
+
+        await self._written(write)
+
+    async def _written(self, write: Callable[..., None], *arguments: object) -> None:
+        try:
+            await self._in_thread(write, *arguments)
+        except OSError as error:
+            if error.errno in FULL:
+                raise NoRoom(f"the server cannot store this now: {error.strerror}") from error
+            raise
+
+    async def remove(self, key: str) -> None:
+        """Take a file off the shelf, and what lies beside it."""
+
+        def remove() -> None:
+            for end in ("", *BESIDE):
+                self.shelf.remove(key + end)
+
+        await self._in_thread(remove)
+
+    async def read(self, key: str, most: int) -> bytes | None:
+        """The content of a small file; ``None`` if it is not there, or larger."""
+
+        def read() -> bytes | None:
+            place: Path = self.shelf.path(key)
+            try:
+                with place.open("rb") as stream:
+                    content = stream.read(most + 1)
+            except OSError:
+                return None
+            return content if len(content) <= most else None
+
+        content: bytes | None = await self._in_thread(read)
+        return content
