@@ -115,13 +115,7 @@ class Settings:
         "The address that clients use, where a proxy in front does not say it; it may end in a path.",
         example="https://packages.example/pypi",
     )
-    offline: bool = _setting(
-        "server",
-        False,
-        switch,
-        "Ask no upstream; serve what is kept.",
-        flags=("offline-mode",),
-    )
+    offline: bool = _setting("server", False, switch, "Ask no upstream; serve what is kept.", flags=("offline-mode",))
     request_timeout: float = _setting(
         "server",
         5,
@@ -143,6 +137,12 @@ class Settings:
         "The largest file that is accepted from an uploader.",
         unit="bytes",
         write=toml_size,
+    )
+    private_networks: bool = _setting(
+        "server",
+        False,
+        switch,
+        "Let pushes, webhooks and build triggers reach this machine and private networks.",
     )
     log_format: str = _setting(
         "server",
