@@ -1,4 +1,4 @@
-"""The ``pypicache`` command: serve, config, status. Exit code 0, or 1 with one line on stderr."""
+"""The ``pypicache`` command: serve, config, status, token, passwd. Exit code 0, or 1 with one line on stderr."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from getpass import getpass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from time import time
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pypicache import __version__
+from pypicache.accounts.api_tokens import ACTIONS, SHORT_ACTIONS
 from pypicache.core.errors import BadInput
 from pypicache.settings import HOST, KEYS, PORT, Settings, load
 from pypicache.settings_text import effective, example
@@ -67,7 +71,32 @@ def _parser() -> ArgumentParser:
     asking.add_argument("-c", "--config", metavar="FILE", help="the configuration file, for the address")
     asking.add_argument("--url", help="the address of the daemon")
     asking.set_defaults(run=_status)
+
+    tokens = commands.add_parser("token", help="make an API token for a user").add_subparsers(
+        required=True, metavar="COMMAND", dest="token_command", parser_class=_Parser
+    )
+    making = tokens.add_parser("create", help="print a new API token; it is not shown again")
+    _add_account(making)
+    making.add_argument("--index", action="append", metavar="USER/INDEX", help="good for this index, not for all")
+    making.add_argument("--project", action="append", metavar="NAME", help="good for this project, not for all")
+    making.add_argument(
+        "--verb", action="append", choices=sorted({*ACTIONS, *SHORT_ACTIONS}), help="good for this, not for everything"
+    )
+    making.add_argument("--days", type=int, metavar="N", help="good for so many days [default: 365]")
+    making.set_defaults(run=_make_token)
+
+    changing = commands.add_parser("passwd", help="change the password of a user")
+    _add_account(changing)
+    changing.set_defaults(run=_change_password)
     return parser
+
+
+def _add_account(parser: ArgumentParser) -> None:
+    """What the commands for a user's account have in common."""
+    parser.add_argument("user", metavar="USER", help="whose account it is")
+    parser.add_argument("--login", metavar="NAME", help="log in as this user, such as root [default: USER]")
+    parser.add_argument("-c", "--config", metavar="FILE", help="the configuration file, for the address")
+    parser.add_argument("--url", help="the address of the daemon")
 
 
 def _add_settings(parser: ArgumentParser) -> None:
@@ -104,9 +133,51 @@ def _config(chosen: Namespace) -> int:
 
 
 def _status(chosen: Namespace) -> int:
-    url = public_url("--url", chosen.url) if chosen.url else _own_url(_settings(chosen))
-    print(describe(ask(f"{url}/+status")))
+    print(describe(ask(f"{_url(chosen)}/+status")))
     return 0
+
+
+def _make_token(chosen: Namespace) -> int:
+    """Print a new API token."""
+    if chosen.days is not None and chosen.days < 1:
+        raise BadInput(f"--days = {chosen.days}: expected at least 1")
+    limits = {"indexes": chosen.index, "projects": chosen.project, "allowed": chosen.verb}
+    asked: dict[str, object] = {key: value for key, value in limits.items() if value}
+    if chosen.days is not None:
+        asked["expires"] = time() + chosen.days * 86_400
+    url = _url(chosen)
+    made = tell(url, f"/{quote(chosen.user)}/+token-create", "POST", asked, _login(url, chosen))
+    print(made["token"])
+    return 0
+
+
+def _change_password(chosen: Namespace) -> int:
+    """Ask for a new password, twice at a terminal."""
+    url = _url(chosen)
+    login = _login(url, chosen)
+    new = _secret(f"New password of {chosen.user}: ")
+    if sys.stdin.isatty() and _secret("Once more: ") != new:
+        raise BadInput("these are two different passwords; nothing was changed")
+    tell(url, f"/{quote(chosen.user)}", "PATCH", {"password": new}, login)
+    return 0
+
+
+def _login(url: str, chosen: Namespace) -> Mapping[str, str]:
+    """The header of somebody who is logged in; the password is asked for."""
+    user = chosen.login or chosen.user
+    asked = {"user": user, "password": _secret(f"Password of {user}: ")}
+    secret = tell(url, "/+login", "POST", asked)["password"]
+    return {"X-Devpi-Auth": b64encode(f"{user}:{secret}".encode()).decode()}
+
+
+def _secret(prompt: str) -> str:
+    """A password from the terminal, or a line of the input."""
+    return getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def _url(chosen: Namespace) -> str:
+    """The address of the daemon that a command is about."""
+    return (public_url("--url", chosen.url) if chosen.url else None) or _own_url(_settings(chosen))
 
 
 def _own_url(settings: Settings) -> str:
@@ -126,13 +197,40 @@ def ask(url: str) -> Mapping[str, object]:
 
     :raises BadInput: there is no answer, or another one.
     """
+    status, answer = _exchange(url, "GET", None, {})
+    if status != 200 or not isinstance(answer.get("result"), dict):
+        raise BadInput(f"{url}: answered {status}, not with the status of pypicache")
+    result: Mapping[str, object] = answer["result"]
+    return result
+
+
+def tell(
+    url: str, path: str, method: str, content: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> Mapping[str, object]:
+    """Send JSON to the daemon; the ``result`` of its answer.
+
+    :raises BadInput: it does not do it, with the reason that it gives.
+    """
+    status, answer = _exchange(url + path, method, content, headers or {})
+    result = answer.get("result")
+    if status not in {200, 201} or not isinstance(result, dict):
+        raise BadInput(f"{url}: {answer.get('message') or f'answered {status}'}")
+    return result
+
+
+def _exchange(
+    url: str, method: str, content: Mapping[str, object] | None, headers: Mapping[str, str]
+) -> tuple[int, Mapping[str, Any]]:
+    """One request: the status, and the JSON object of the answer, which is empty if there is none."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=PATIENCE)
+    body = None if content is None else json.dumps(content)
+    named = {"Accept": "application/json", **({} if body is None else {"Content-Type": "application/json"}), **headers}
     try:
-        connection.request("GET", parts.path, headers={"Accept": "application/json"})
+        connection.request(method, parts.path, body, named)
         response = connection.getresponse()
-        body = response.read()
+        said = response.read()
     except (OSError, HTTPException) as error:
         raise BadInput(
             f"{url}: no answer: {getattr(error, 'strerror', None) or error or type(error).__name__}"
@@ -140,13 +238,10 @@ def ask(url: str) -> Mapping[str, object]:
     finally:
         connection.close()
     try:
-        answer = json.loads(body) if response.status == 200 else None
+        answer = json.loads(said)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
-        raise BadInput(f"{url}: answered {response.status}, not with the status of pypicache")
-    result: Mapping[str, object] = answer["result"]
-    return result
+        answer = {}
+    return response.status, answer if isinstance(answer, dict) else {}
 
 
 if __name__ == "__main__":

@@ -117,6 +117,10 @@ def test_config_prints_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["config", "--config", "none.toml"], "none.toml: cannot be read"),
         (["status", "--url", "up.example"], "--url = 'up.example': expected a URL"),
         (["status", "--config", "unix.toml"], "--url is missing"),
+        (["token"], "COMMAND"),
+        (["token", "create"], "USER"),
+        (["token", "create", "root", "--verb", "fly"], "'fly'"),
+        (["token", "create", "root", "--days", "0"], "--days = 0: expected at least 1"),
     ],
 )
 def test_mistakes(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import resource
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from attrs import define, field, frozen
@@ -273,6 +275,30 @@ def test_status_asks_a_running_daemon(yard: Yard, port: int) -> None:
     assert (asked.returncode, asked.stderr) == (0, "")
     assert f"pypicache {__version__}" in asked.stdout
     assert "root/pypi" in asked.stdout
+
+
+def test_passwords_and_tokens_of_a_running_daemon(yard: Yard, port: int) -> None:
+    daemon = yard.start(*FOREGROUND["serve"], *quiet(port))
+    daemon.answer(port)
+
+    def command(lines: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603  # a command of this module
+            [*COMMAND, *arguments, "--url", f"http://127.0.0.1:{port}"],
+            cwd=TREE, input=lines, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    assert command("\nsafe\n", "passwd", "root").returncode == 0
+    refused = command("\nother\n", "passwd", "root")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"pypicache: http://127.0.0.1:{port}: user 'root' could not be authenticated\n"
+    limits = ("--index", "root/dev", "--project", "demo", "--verb", "upload", "--days", "2")
+    made = command("safe\n", "token", "create", "root", *limits)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert re.fullmatch(r"pypicache-[0-9a-f]{16}-\S{43}\n", made.stdout)
+    request = Request(f"http://127.0.0.1:{port}/+api", headers={"Authorization": f"Bearer {made.stdout.strip()}"})
+    with urlopen(request) as answer:  # noqa: S310  # of this machine
+        assert json.load(answer)["result"]["authstatus"] == ["ok", "root", []]
+    assert stat.S_IMODE((daemon.place / "state/secret").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -320,8 +321,8 @@ def test_the_example_file_holds_every_setting_with_its_default() -> None:
 def test_the_example_can_be_used_when_uncommented(write: Write) -> None:
     text = re.sub(r"^#(?=[a-z_\[])(?!ca_bundle|secret_file)", "", example(), flags=re.MULTILINE)
     settings = load({}, {}, write(text))
-    unset = {"outside_url": None, "restrict_modify": None, "database": None, "users": {}, "indexes": ()}
-    assert evolve(settings, **unset) == evolve(Settings(), indexes=())  # type: ignore[arg-type]  # each has its own
+    unset: dict[str, Any] = {"outside_url": None, "restrict_modify": None, "database": None, "users": {}, "indexes": ()}
+    assert evolve(settings, **unset) == evolve(Settings(), indexes=())
     assert [spec.name for spec in settings.indexes] == ["root/pypi", "team/upstream"]
     assert list(settings.users) == ["root"]
 

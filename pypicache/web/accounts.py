@@ -7,10 +7,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
-from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
-from werkzeug.routing import BaseConverter
 
 from pypicache.accounts.api_tokens import Limits
 from pypicache.accounts.credentials import Credentials
@@ -25,14 +23,9 @@ from pypicache.web.bodies import json_of
 from pypicache.web.callers import Callers, client_address, is_nearby
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url, path_of
+from pypicache.web.segments import application
 
 READ = ["GET", "HEAD"]
-
-
-class UserName(BaseConverter):
-    """A segment of a path that can be a user's name: none that begins with a plus sign is (contract devpi 1.1)."""
-
-    regex = "[^/+][^/]*"
 
 
 class AccountsWire:
@@ -41,10 +34,7 @@ class AccountsWire:
     :param knows: whether a method and a path lead anywhere.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters = app.url_map.converters | {"name": UserName}
+    app = application()
 
     def __init__(
         self,
@@ -85,17 +75,18 @@ class AccountsWire:
         target = urlsplit(header(request, "x-original-uri") or request.uri.decode("latin-1")).path
         path = unquote(target.removeprefix(path_of(outside_url(request, self.outside_url))))
         parts = [part for part in path.split("/") if part]
-        if not self.knows(header(request, "x-original-method") or "GET", path):
+        method = header(request, "x-original-method") or ("POST" if parts == ["+login"] else "GET")
+        if not self.knows(method, path):
             raise Denied("there is nothing at this address")
         spec = self.callers.spec("/".join(parts[:2]))
-        if spec is not None and parts[-1] not in {"+api", "+login"}:
-            await self.callers.reader(request, spec)
+        if spec is not None and parts[-1] != "+api":
+            await self.callers.reader(request, spec, conceal=False)  # nginx knows no other refusal than 401 and 403
         answer(request, b"", None, headers={"cache-control": "no-store"})
 
     # -- users -----------------------------------------------------------------------------------------------------
 
-    @app.route("/<name:user>/", methods=["PUT"])
-    @app.route("/<name:user>", methods=["PUT"])
+    @app.route("/<user>/", methods=["PUT"])
+    @app.route("/<user>", methods=["PUT"])
     async def create(self, request: Request, user: str) -> None:
         """Make a user."""
         caller = await self.callers.of(request)
@@ -103,8 +94,8 @@ class AccountsWire:
         await self.users.create(user, _object(request))
         envelope(request, "userconfig", self.catalog.user(user), code=201)
 
-    @app.route("/<name:user>/", methods=["PATCH"])
-    @app.route("/<name:user>", methods=["PATCH"])
+    @app.route("/<user>/", methods=["PATCH"])
+    @app.route("/<user>", methods=["PATCH"])
     async def modify(self, request: Request, user: str) -> None:
         """Change a user; a new password is answered with a new login token."""
         keep_private(request)
@@ -121,8 +112,8 @@ class AccountsWire:
         else:
             message_answer(request, "user updated")
 
-    @app.route("/<name:user>/", methods=["DELETE"])
-    @app.route("/<name:user>", methods=["DELETE"])
+    @app.route("/<user>/", methods=["DELETE"])
+    @app.route("/<user>", methods=["DELETE"])
     async def delete(self, request: Request, user: str) -> None:
         """Delete a user, with all indexes."""
         caller = await self.callers.of(request)
@@ -132,7 +123,7 @@ class AccountsWire:
 
     # -- API tokens ------------------------------------------------------------------------------------------------
 
-    @app.route("/<name:user>/+token-create", methods=["POST"])
+    @app.route("/<user>/+token-create", methods=["POST"])
     async def create_token(self, request: Request, user: str) -> None:
         """Make an API token; its text is told this once."""
         caller = await self._for_tokens(request, user)
@@ -151,13 +142,13 @@ class AccountsWire:
         shown = self.accounts.tokens.of_user(user)[saved.id]
         envelope(request, "token-info", {"token": text, "id": saved.id, "user": user, **shown})
 
-    @app.route("/<name:user>/+tokens", methods=READ)
+    @app.route("/<user>/+tokens", methods=READ)
     async def tokens(self, request: Request, user: str) -> None:
         """A user's API tokens and what they are limited to."""
         await self._for_tokens(request, user)
         envelope(request, "tokens-info", {"user": user, "tokens": self.accounts.tokens.of_user(user)})
 
-    @app.route("/<name:user>/+tokens/<id_>", methods=["DELETE"])
+    @app.route("/<user>/+tokens/<id_>", methods=["DELETE"])
     async def delete_token(self, request: Request, user: str, id_: str) -> None:
         """Delete an API token; from now on it is worth nothing."""
         await self._for_tokens(request, user)

@@ -7,6 +7,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.web.server import Request
@@ -80,7 +81,7 @@ class Callers:
             for access in self._accesses(spec)
         )
 
-    async def reader(self, request: Request, spec: Spec, project: str | None = None) -> Caller:
+    async def reader(self, request: Request, spec: Spec, project: str | None = None, *, conceal: bool = True) -> Caller:
         """Who sends a request that reads an index; refused if they may not.
 
         An answer that not everybody may see is marked, so that caches that are shared do not keep it.
@@ -95,7 +96,7 @@ class Callers:
         caller = await self.of(request)
         if self.may_read(caller, spec, project):
             return caller
-        if spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
+        if conceal and spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
             raise NotFound(f"The stage {spec.name} could not be found.")
         sentence = f"user {caller.user} cannot read {spec.name!r}"
         # The client of devpi understands 403, and takes it for a hint to log in (contract devpi 2.8 and 19.2).
@@ -198,11 +199,24 @@ def client_address(request: Request) -> str:
 
 
 def is_nearby(request: Request) -> bool:
-    """Whether the client is on this machine, and no proxy speaks for somebody else."""
-    named = {name.lower() for name, _ in request.requestHeaders.getAllRawHeaders()}
-    return _is_loopback(str(getattr(request.getClientAddress(), "host", ""))) and not any(
-        name.startswith(b"x-forwarded") or name.decode("latin-1") in PROXY_HEADERS for name in named
+    """Whether the client is on this machine, and neither a proxy nor a browser speaks for somebody else."""
+    named = {name.decode("latin-1").lower() for name, _ in request.requestHeaders.getAllRawHeaders()}
+    return (
+        _is_loopback(str(getattr(request.getClientAddress(), "host", "")))
+        and not any(name.startswith("x-forwarded") or name in PROXY_HEADERS for name in named)
+        and not _is_lured(request)
     )
+
+
+def _is_lured(request: Request) -> bool:
+    # A page from anywhere may have its own name lead to this machine, and then ask as if it were ours (DNS rebinding);
+    # the name is still in Host.
+    browser = header(request, "origin") is not None or (header(request, "user-agent") or "").startswith("Mozilla/")
+    try:
+        host = urlsplit(f"//{header(request, 'host') or ''}").hostname or ""
+    except ValueError:
+        return True
+    return browser and host != "localhost" and not _is_loopback(host)
 
 
 def _is_loopback(address: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 import orjson
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
@@ -25,7 +24,7 @@ from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.forms import MOST_TEXT, FormIntake
 from pypicache.web.negotiation import is_form
-from pypicache.web.segments import Plain
+from pypicache.web.segments import application
 from pypicache.work.publish import Publisher, Stored
 from pypicache.work.yank import yank
 
@@ -43,10 +42,7 @@ class Uploads:
     :param otherwise: answers a POST to an index that is no form.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters["plain"] = Plain
+    app = application()
 
     def __init__(
         self,
@@ -122,8 +118,8 @@ class Uploads:
 
     @app.route("/<user>/<index>/legacy/", methods=["POST"])
     @app.route("/<user>/<index>/legacy", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>/", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>", methods=["POST"])
+    @app.route("/<user>/<index>/", methods=["POST"])
+    @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
         intake = getattr(request, "intake", None)

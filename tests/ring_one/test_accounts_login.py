@@ -199,6 +199,12 @@ class EmptyPasswordTests(AccountsCase):
         self.assertEqual(self.whoami(**basic("root", ""), x_outside_url="http://127.0.0.1"), "")
         self.assertEqual(self.whoami(**basic("root", "x")), "")
 
+    def test_a_page_from_elsewhere(self) -> None:
+        """A browser that was lured here asks for whoever wrote the page; one that was told our name does not."""
+        for browser in ({"origin": "http://evil.example"}, {"user_agent": "Mozilla/5.0"}):
+            for host, who in (("evil.example", ""), ("[evil", ""), ("localhost:3141", "root"), ("[::1]:3141", "root")):
+                self.assertEqual(self.whoami(**basic("root", ""), **browser, host=host), who, (browser, host))
+
     def test_a_hash_of_the_empty_password(self) -> None:
         """It is as good as none."""
         pwhash = self.successResultOf(self.hashed(""))
