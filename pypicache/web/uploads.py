@@ -113,8 +113,8 @@ class Uploads:
 
     @app.route("/<user>/<index>/legacy/", methods=["POST"])
     @app.route("/<user>/<index>/legacy", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>/", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>", methods=["POST"])
+    @app.route("/<user>/<index>/", methods=["POST"])
+    @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
         intake = getattr(request, "intake", None)
