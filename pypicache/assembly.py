@@ -202,7 +202,7 @@ def build(
         in_thread=in_thread, most=settings.max_upload_size,
     )  # fmt: skip
     documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
-    router = Router([wire.app, accounts_wire.app, uploads.app, documents.app, projects.app, administration.app])
+    router = Router([accounts_wire.app, wire.app, uploads.app, documents.app, projects.app, administration.app])
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,

@@ -10,7 +10,6 @@ from attrs import evolve
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
-from werkzeug.routing import BaseConverter
 
 from pypicache.accounts.api_tokens import Limits
 from pypicache.accounts.credentials import Credentials
@@ -25,14 +24,9 @@ from pypicache.web.bodies import json_of
 from pypicache.web.callers import Callers, client_address, is_nearby
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url, path_of
+from pypicache.web.segments import Plain
 
 READ = ["GET", "HEAD"]
-
-
-class UserName(BaseConverter):
-    """A segment of a path that can be a user's name: none that begins with a plus sign is (contract devpi 1.1)."""
-
-    regex = "[^/+][^/]*"
 
 
 class AccountsWire:
@@ -44,7 +38,7 @@ class AccountsWire:
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters = app.url_map.converters | {"name": UserName}
+    app.url_map.converters = app.url_map.converters | {"plain": Plain}
 
     def __init__(
         self,
@@ -95,8 +89,8 @@ class AccountsWire:
 
     # -- users -----------------------------------------------------------------------------------------------------
 
-    @app.route("/<name:user>/", methods=["PUT"])
-    @app.route("/<name:user>", methods=["PUT"])
+    @app.route("/<plain:user>/", methods=["PUT"])
+    @app.route("/<plain:user>", methods=["PUT"])
     async def create(self, request: Request, user: str) -> None:
         """Make a user."""
         caller = await self.callers.of(request)
@@ -104,8 +98,8 @@ class AccountsWire:
         await self.users.create(user, _object(request))
         envelope(request, "userconfig", self.catalog.user(user), code=201)
 
-    @app.route("/<name:user>/", methods=["PATCH"])
-    @app.route("/<name:user>", methods=["PATCH"])
+    @app.route("/<plain:user>/", methods=["PATCH"])
+    @app.route("/<plain:user>", methods=["PATCH"])
     async def modify(self, request: Request, user: str) -> None:
         """Change a user; a new password is answered with a new login token."""
         keep_private(request)
@@ -122,8 +116,8 @@ class AccountsWire:
         else:
             message_answer(request, "user updated")
 
-    @app.route("/<name:user>/", methods=["DELETE"])
-    @app.route("/<name:user>", methods=["DELETE"])
+    @app.route("/<plain:user>/", methods=["DELETE"])
+    @app.route("/<plain:user>", methods=["DELETE"])
     async def delete(self, request: Request, user: str) -> None:
         """Delete a user, with all indexes."""
         caller = await self.callers.of(request)
@@ -133,7 +127,7 @@ class AccountsWire:
 
     # -- API tokens ------------------------------------------------------------------------------------------------
 
-    @app.route("/<name:user>/+token-create", methods=["POST"])
+    @app.route("/<plain:user>/+token-create", methods=["POST"])
     async def create_token(self, request: Request, user: str) -> None:
         """Make an API token; its text is told this once."""
         caller = await self._for_tokens(request, user)
@@ -152,13 +146,13 @@ class AccountsWire:
         shown = self.accounts.tokens.of_user(user)[saved.id]
         envelope(request, "token-info", {"token": text, "id": saved.id, "user": user, **shown})
 
-    @app.route("/<name:user>/+tokens", methods=READ)
+    @app.route("/<plain:user>/+tokens", methods=READ)
     async def tokens(self, request: Request, user: str) -> None:
         """A user's API tokens and what they are limited to."""
         await self._for_tokens(request, user)
         envelope(request, "tokens-info", {"user": user, "tokens": self.accounts.tokens.of_user(user)})
 
-    @app.route("/<name:user>/+tokens/<id_>", methods=["DELETE"])
+    @app.route("/<plain:user>/+tokens/<id_>", methods=["DELETE"])
     async def delete_token(self, request: Request, user: str, id_: str) -> None:
         """Delete an API token; from now on it is worth nothing."""
         await self._for_tokens(request, user)
