@@ -47,6 +47,7 @@ from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
+from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.callers import Callers
 from pypicache.web.documents import DocumentPages
@@ -54,8 +55,9 @@ from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.pages import Pages
 from pypicache.web.projects import Projects
+from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
-from pypicache.web.router import Router
+from pypicache.web.router import Router, Some
 from pypicache.web.simple import SimplePages
 from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
@@ -63,9 +65,11 @@ from pypicache.work.clearing import Clearing
 from pypicache.work.declare import declare
 from pypicache.work.deleting import Deleting
 from pypicache.work.documents import Documents
+from pypicache.work.external import External
 from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.publish import Publisher
+from pypicache.work.push import Push
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -115,6 +119,7 @@ def build(
     record: InThread,
     in_thread: InThread,
     uuid: str,
+    outside_agent: IAgent | None = None,
 ) -> House:
     """Wire the parts.
 
@@ -122,6 +127,7 @@ def build(
     :param remember: runs work on what can be fetched again, one call after the other.
     :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
+    :param outside_agent: sends requests to addresses that users name; ``None``: the same as to upstreams.
     """
     figures = Figures()
     tasks = Tasks()
@@ -202,7 +208,15 @@ def build(
         in_thread=in_thread, most=settings.max_upload_size,
     )  # fmt: skip
     documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
-    router = Router([accounts_wire.app, wire.app, uploads.app, documents.app, projects.app, administration.app])
+    outside = Outside(
+        outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
+        private=settings.private_networks,
+    )  # fmt: skip
+    push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
+    router = Router([
+        Some(push.app, is_push), accounts_wire.app, uploads.app, documents.app, wire.app, projects.app,
+        administration.app,
+    ])  # fmt: skip
     headers = {
         "x-devpi-api-version": "2",
         "x-devpi-server-version": __version__,
@@ -237,6 +251,7 @@ class Daemon(Service):
         self._working = ThreadPool(0, WORKERS, "work")
         self._house: House | None = None
         self._agent: UpstreamAgent | None = None
+        self._outside_agent: UpstreamAgent | None = None
         self.listening: Listening | None = None
 
     def privilegedStartService(self) -> None:
@@ -252,16 +267,19 @@ class Daemon(Service):
         super().startService()
         settings = self._settings
         uuid = _prepare(settings)
-        self._agent = make_agent(
-            self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
+        make = partial(
+            make_agent, self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
             connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
         )  # fmt: skip
+        self._agent = make()
+        self._outside_agent = make(public_only=not settings.private_networks)
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         record = partial(deferToThreadPool, self._reactor, self._recording)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
         house = build(
-            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid
-        )
+            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
+            outside_agent=self._outside_agent,
+        )  # fmt: skip
         try:
             house.shelf.prepare()
         except OSError as error:
@@ -288,6 +306,8 @@ class Daemon(Service):
         await self._house.upkeep.stop()
         await self._house.memory.close()
         await self._agent.close()
+        if self._outside_agent is not None:
+            await self._outside_agent.close()
         self._house.ledger.close()
         self._remembering.stop()
         self._recording.stop()

@@ -144,6 +144,12 @@ class Settings:
         unit="bytes",
         write=toml_size,
     )
+    private_networks: bool = _setting(
+        "server",
+        False,
+        switch,
+        "Let pushes, webhooks and build triggers reach this machine and private networks.",
+    )
     log_format: str = _setting(
         "server",
         "text",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,8 @@ class NewDatabaseTests(SynchronousTestCase):
     """A new database gets its tables without Alembic, which then must find nothing left to do."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
+        self.directory = Path(tempfile.mkdtemp(prefix="pypicache-ledger-"))
+        self.addCleanup(shutil.rmtree, self.directory)
         self.engine = engine_of(f"sqlite:///{self.directory}/ledger.sqlite")
         self.addCleanup(self.engine.dispose)
 

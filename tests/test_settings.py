@@ -95,7 +95,7 @@ def test_each_source_wins_over_the_one_before(write: Write) -> None:
 def test_every_setting_can_be_made_in_every_place(key: module.Key, write: Write, tmp_path: Path) -> None:
     bundle = tmp_path / "empty.pem"
     text = {"ca_bundle": str(bundle), "log_format": "json", "listen": "tcp:1", "state": "/srv", "offline": "true"}
-    text |= {"no_root_pypi": "on", "outside_url": "http://here.example"}
+    text |= {"no_root_pypi": "on", "private_networks": "on", "outside_url": "http://here.example"}
     text |= {"database": "sqlite:////srv/ledger"}
     wanted = text.get(key.name, "7")
     if key.name == "ca_bundle":  # a wrong file shows as well that it was read

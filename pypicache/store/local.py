@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -104,14 +105,25 @@ class Shelf:
             _sync_directory(place.parent)
         spooled.unlink(missing_ok=True)
 
+    def write(self, key: str, content: bytes) -> None:
+        """Put something small under a key, so that it survives a power cut. Blocks.
+
+        :raises OSError: the disk does not take it.
+        """
+        descriptor, spooled = tempfile.mkstemp(dir=self.spool)
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, 0o644)
+            stream.write(content)
+        self.keep(Path(spooled), key, None)
+
     def link(self, have: str, key: str) -> bool:
-        """Give a file that is held a second name; ``False`` if that did not work. Blocks."""
+        """Give a file that is held a second name, for good; ``False`` if that did not work. Blocks."""
         place = self.path(key)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self.path(have), place)
-        except FileExistsError:
-            return True
+            with suppress(FileExistsError):
+                os.link(self.path(have), place)
+            _sync_directory(place.parent)
         except OSError:
             return False
         return True

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from attrs import field, frozen
 from OpenSSL.crypto import Error as CryptoError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IReactorTime,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -29,6 +38,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from pypicache.core.addresses import is_private
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import origin
 from pypicache.upstream.tunnel import Proxies, Proxy, ProxyEndpoint, ProxyRefused, TunnelEndpoint
@@ -58,6 +68,7 @@ def make_agent(
     environ: Mapping[str, str],
     connections: int,
     connect_timeout: float,
+    public_only: bool = False,
 ) -> UpstreamAgent:
     """The agent as the daemon uses it.
 
@@ -67,6 +78,8 @@ def make_agent(
     :param environ: where HTTP_PROXY and its kin, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE are looked up.
     :param connections: idle connections kept per origin (and per proxy); more may be open at a time.
     :param connect_timeout: seconds for a TCP connection, and again for a proxy's answer to CONNECT.
+    :param public_only: connect to no address of a private network, whatever a name stands for; proxies are exempt, and
+        decide for themselves whom they connect to.
     :raises BadInput: a bundle that cannot be read, or a proxy of a kind that we do not speak.
     """
     pool = HTTPConnectionPool(reactor)
@@ -76,7 +89,11 @@ def make_agent(
     # Without the cache each request, also one over a kept connection, would read the platform's store again.
     policy = HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(trust_root(ca_bundle, environ)), cacheSize=100)
     routes = _Routes(
-        reactor=reactor, policy=policy, proxies=Proxies.from_environ(environ), connect_timeout=connect_timeout
+        reactor=reactor,
+        policy=policy,
+        proxies=Proxies.from_environ(environ),
+        connect_timeout=connect_timeout,
+        direct=PublicOnly(reactor) if public_only else reactor,
     )
     direct = Agent.usingEndpointFactory(reactor, routes, pool)
     return UpstreamAgent(_Routed(direct, routes, pool), pool)
@@ -197,6 +214,58 @@ def _shown(url: str) -> str:
     return f"{scheme}://{host}:{port}"
 
 
+@implementer(IReactorPluggableNameResolver)
+class PublicOnly:
+    """A reactor for which names stand for no address of a private network.
+
+    It is the address that is connected to that is judged, so a name that changes its mind in between gains nothing.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = _PublicNames(reactor)  # the interface's name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver)
+@frozen
+class _PublicNames:
+    reactor: Any
+
+    def resolveHostName(  # noqa: N802  # IHostnameResolver's name
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803  # the interface's
+        hostName: str,  # noqa: N803  # the interface's
+        portNumber: int = 0,  # noqa: N803  # the interface's
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803  # the interface's
+        transportSemantics: str = "TCP",  # noqa: N803  # the interface's
+    ) -> IHostResolution:
+        answer: IHostResolution = self.reactor.nameResolver.resolveHostName(
+            _Sieve(resolutionReceiver), hostName, portNumber, addressTypes, transportSemantics
+        )
+        return answer
+
+
+@implementer(IResolutionReceiver)
+@frozen
+class _Sieve:
+    """Lets through the addresses that are not private."""
+
+    receiver: IResolutionReceiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803
+        self.receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: Any) -> None:  # noqa: N802
+        if not is_private(address.host):
+            self.receiver.addressResolved(address)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        self.receiver.resolutionComplete()
+
+
 @implementer(IAgent)
 @frozen
 class _Routed:
@@ -247,6 +316,7 @@ class _Routes:
     policy: IPolicyForHTTPS
     proxies: Proxies
     connect_timeout: float  # seconds
+    direct: object  # the reactor for connections that go through no proxy
 
     def proxy(self, uri: URI) -> Proxy | None:
         return self.proxies.towards(uri.scheme.decode("ascii"), uri.host.decode("ascii"), uri.port)
@@ -256,10 +326,10 @@ class _Routes:
             raise SchemeNotSupported(f"{uri.scheme!r}: expected http or https")
         host = uri.host.decode("ascii")
         if uri.scheme == b"http":
-            return self._tcp(host, uri.port)
+            return self._tcp(self.direct, host, uri.port)
         proxy = self.proxy(uri)
         if proxy is None:
-            return self._tls(host, uri.port, self._tcp(host, uri.port))
+            return self._tls(host, uri.port, self._tcp(self.direct, host, uri.port))
         tunnel = TunnelEndpoint(
             proxy=proxy,
             endpoint=self.endpoint_of(proxy),
@@ -271,11 +341,11 @@ class _Routes:
         return self._tls(host, uri.port, tunnel)
 
     def endpoint_of(self, proxy: Proxy) -> IStreamClientEndpoint:
-        tcp = self._tcp(proxy.host, proxy.port)
+        tcp = self._tcp(self.reactor, proxy.host, proxy.port)
         return ProxyEndpoint(proxy, self._tls(proxy.host, proxy.port, tcp) if proxy.scheme == "https" else tcp)
 
-    def _tcp(self, host: str, port: int) -> IStreamClientEndpoint:
-        return HostnameEndpoint(self.reactor, host, port, timeout=self.connect_timeout)
+    def _tcp(self, reactor: object, host: str, port: int) -> IStreamClientEndpoint:
+        return HostnameEndpoint(reactor, host, port, timeout=self.connect_timeout)
 
     def _tls(self, host: str, port: int, inside: IStreamClientEndpoint) -> IStreamClientEndpoint:
         return wrapClientTLS(self.policy.creatorForNetloc(host.encode("ascii"), port), inside, self.reactor)

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
-from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
@@ -24,7 +23,7 @@ from pypicache.web.bodies import json_of
 from pypicache.web.callers import Callers, client_address, is_nearby
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url, path_of
-from pypicache.web.segments import Plain
+from pypicache.web.segments import application
 
 READ = ["GET", "HEAD"]
 
@@ -35,10 +34,7 @@ class AccountsWire:
     :param knows: whether a method and a path lead anywhere.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters = app.url_map.converters | {"plain": Plain}
+    app = application()
 
     def __init__(
         self,
@@ -89,8 +85,8 @@ class AccountsWire:
 
     # -- users -----------------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/", methods=["PUT"])
-    @app.route("/<plain:user>", methods=["PUT"])
+    @app.route("/<user>/", methods=["PUT"])
+    @app.route("/<user>", methods=["PUT"])
     async def create(self, request: Request, user: str) -> None:
         """Make a user."""
         caller = await self.callers.of(request)
@@ -98,8 +94,8 @@ class AccountsWire:
         await self.users.create(user, _object(request))
         envelope(request, "userconfig", self.catalog.user(user), code=201)
 
-    @app.route("/<plain:user>/", methods=["PATCH"])
-    @app.route("/<plain:user>", methods=["PATCH"])
+    @app.route("/<user>/", methods=["PATCH"])
+    @app.route("/<user>", methods=["PATCH"])
     async def modify(self, request: Request, user: str) -> None:
         """Change a user; a new password is answered with a new login token."""
         keep_private(request)
@@ -116,8 +112,8 @@ class AccountsWire:
         else:
             message_answer(request, "user updated")
 
-    @app.route("/<plain:user>/", methods=["DELETE"])
-    @app.route("/<plain:user>", methods=["DELETE"])
+    @app.route("/<user>/", methods=["DELETE"])
+    @app.route("/<user>", methods=["DELETE"])
     async def delete(self, request: Request, user: str) -> None:
         """Delete a user, with all indexes."""
         caller = await self.callers.of(request)
@@ -127,7 +123,7 @@ class AccountsWire:
 
     # -- API tokens ------------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/+token-create", methods=["POST"])
+    @app.route("/<user>/+token-create", methods=["POST"])
     async def create_token(self, request: Request, user: str) -> None:
         """Make an API token; its text is told this once."""
         caller = await self._for_tokens(request, user)
@@ -146,13 +142,13 @@ class AccountsWire:
         shown = self.accounts.tokens.of_user(user)[saved.id]
         envelope(request, "token-info", {"token": text, "id": saved.id, "user": user, **shown})
 
-    @app.route("/<plain:user>/+tokens", methods=READ)
+    @app.route("/<user>/+tokens", methods=READ)
     async def tokens(self, request: Request, user: str) -> None:
         """A user's API tokens and what they are limited to."""
         await self._for_tokens(request, user)
         envelope(request, "tokens-info", {"user": user, "tokens": self.accounts.tokens.of_user(user)})
 
-    @app.route("/<plain:user>/+tokens/<id_>", methods=["DELETE"])
+    @app.route("/<user>/+tokens/<id_>", methods=["DELETE"])
     async def delete_token(self, request: Request, user: str, id_: str) -> None:
         """Delete an API token; from now on it is worth nothing."""
         await self._for_tokens(request, user)

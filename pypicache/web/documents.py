@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mimetypes import guess_type
 
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.errors import BadInput, NotFound
@@ -16,6 +15,7 @@ from pypicache.web.callers import Callers
 from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.pour import flow_out
+from pypicache.web.segments import application
 from pypicache.work.documents import INDEX, Documents
 
 READ = ["GET", "HEAD"]
@@ -26,9 +26,7 @@ SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-dow
 class DocumentPages:
     """Answers for documentation."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
+    app = application()
 
     def __init__(self, documents: Documents, state: State, callers: Callers) -> None:
         self._documents = documents

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import IndexAccess, Verb
@@ -12,17 +11,14 @@ from pypicache.web.answers import envelope, message_answer
 from pypicache.web.bodies import body_of, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
-from pypicache.web.segments import Plain, has_query
+from pypicache.web.segments import application, has_query
 from pypicache.work.indexes import Indexes, options_of
 
 
 class IndexAdministration:
     """Makes, changes and deletes indexes. What is wrong is told in the order of devpi."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters["plain"] = Plain
+    app = application()
 
     def __init__(self, indexes: Indexes, callers: Callers, state: State) -> None:
         self.indexes = indexes

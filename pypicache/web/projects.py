@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import Verb
@@ -26,7 +25,7 @@ from pypicache.web.callers import Callers
 from pypicache.web.conditions import http_date
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url
-from pypicache.web.segments import Plain, Version, has_query, project_in_address
+from pypicache.web.segments import application, has_query, project_in_address
 from pypicache.work.deleting import Deleting
 
 READ = ["GET", "HEAD"]
@@ -38,10 +37,7 @@ class Projects:
     :param lists: the project lists of mirrors, by the names of these.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters |= {"plain": Plain, "version": Version}
+    app = application()
 
     def __init__(
         self,
@@ -96,8 +92,8 @@ class Projects:
             described = {**describe(known, name, version_of(known.name, name) or ""), "url": known.url}
         envelope(request, "releasefilemeta", described)
 
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>/", methods=READ)
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>/", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>", methods=READ)
     async def version(self, request: Request, user: str, index: str, project: str, version: str) -> None:
         """One version of a project, the indexes below merged in (contract devpi 8.2)."""
         name = project_in_address(project)
@@ -138,8 +134,8 @@ class Projects:
         await self._deleting.project(found, name, force=_forced(request))
         message_answer(request, f"project {project} deleted from stage {found.name}")
 
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>/", methods=["DELETE"])
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>", methods=["DELETE"])
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>/", methods=["DELETE"])
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>", methods=["DELETE"])
     async def delete_version(self, request: Request, user: str, index: str, project: str, version: str) -> None:
         """Delete a version."""
         name = project_in_address(project)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from attrs import frozen
 from klein import Klein
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from pypicache.web.answers import problem
+
+
+@frozen
+class Some:
+    """An application that answers only some of the requests that its routes match."""
+
+    app: Klein
+    wants: Callable[[Request], bool]
 
 
 class Router(Resource):
@@ -20,9 +29,11 @@ class Router(Resource):
 
     isLeaf = True
 
-    def __init__(self, apps: Sequence[Klein]) -> None:
+    def __init__(self, apps: Sequence[Klein | Some]) -> None:
         super().__init__()
-        self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in apps]
+        bare = [one.app if isinstance(one, Some) else one for one in apps]
+        self._wants = [one.wants if isinstance(one, Some) else None for one in apps]
+        self._apps: list[tuple[Klein, IResource]] = [(app, app.resource()) for app in bare]
 
     def knows(self, method: str, path: str) -> bool:
         """Whether an application answers this method at this path."""
@@ -39,7 +50,9 @@ class Router(Resource):
         method = request.method.decode("latin-1")
         chosen = self._apps[0][1]
         allowed: set[str] = set()
-        for app, resource in self._apps:
+        for (app, resource), wants in zip(self._apps, self._wants, strict=True):
+            if wants is not None and not wants(request):
+                continue
             try:
                 app.url_map.bind("").match(path, method)
             except MethodNotAllowed as error:

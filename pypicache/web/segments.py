@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+from klein import Klein
 from twisted.web.server import Request
 from werkzeug.routing import BaseConverter
 
 from pypicache.core.errors import BadInput, NotFound
 from pypicache.core.model import ProjectName, project_name
+
+
+class Segment(BaseConverter):
+    """Any segment of a path but those that begin with ``+``, which are addresses of ours (contract devpi 1.1)."""
+
+    regex = "[^/+][^/]*"
 
 
 class Plain(BaseConverter):
@@ -17,10 +24,17 @@ class Plain(BaseConverter):
     regex = "[^/+]+"
 
 
-class Version(BaseConverter):
-    """One segment that is a version. It may have a ``+``, but does not begin with it."""
+def application() -> Klein:
+    """A Klein application whose routes take an address with and without a slash at its end.
 
-    regex = "[^/+][^/]*"
+    Werkzeug would redirect from one to the other, for ever. Variables of routes are segments that do not begin with
+    ``+``.
+    """
+    app = Klein()
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters = {**app.url_map.converters, "default": Segment, "plain": Plain}
+    return app
 
 
 def project_in_address(text: str) -> ProjectName:

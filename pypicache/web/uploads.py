@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 import orjson
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
@@ -25,7 +24,7 @@ from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.forms import MOST_TEXT, FormIntake
 from pypicache.web.negotiation import is_form
-from pypicache.web.segments import Plain
+from pypicache.web.segments import application
 from pypicache.work.publish import Publisher, Stored
 from pypicache.work.yank import yank
 
@@ -43,10 +42,7 @@ class Uploads:
     :param otherwise: answers a POST to an index that is no form.
     """
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters |= {"plain": Plain}
+    app = application()
 
     def __init__(
         self,
@@ -120,10 +116,10 @@ class Uploads:
 
     # -- forms -----------------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/<plain:index>/legacy/", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>/legacy", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>/", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>", methods=["POST"])
+    @app.route("/<user>/<index>/legacy/", methods=["POST"])
+    @app.route("/<user>/<index>/legacy", methods=["POST"])
+    @app.route("/<user>/<index>/", methods=["POST"])
+    @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
         intake = getattr(request, "intake", None)
@@ -157,7 +153,7 @@ class Uploads:
 
     # -- results of tests ------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/<plain:index>/+f/<first>/<second>/<filename>", methods=["POST"])
+    @app.route("/<user>/<index>/+f/<first>/<second>/<filename>", methods=["POST"])
     async def tox_result(self, request: Request, user: str, index: str, first: str, second: str, filename: str) -> None:
         """The result of testing a release file (contract devpi 11.4)."""
         intake = getattr(request, "intake", None)
@@ -174,7 +170,7 @@ class Uploads:
 
     # -- yanking ---------------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/<plain:index>/<project>/<version>/+yank", methods=["POST"])
+    @app.route("/<user>/<index>/<project>/<version>/+yank", methods=["POST"])
     async def yank(self, request: Request, user: str, index: str, project: str, version: str) -> None:
         """Yank a release; JSON may give the ``reason`` (PEP 592)."""
         content = json_of(request) if request.content is not None and request.content.read(1) else {}
@@ -183,8 +179,8 @@ class Uploads:
             raise BadInput("reason: expected a text of at most 1000 characters")
         await self._yank(request, f"{user}/{index}", project, version, " ".join((why or "").split()) or True)
 
-    @app.route("/<plain:user>/<plain:index>/<project>/<version>/+unyank", methods=["POST"])
-    @app.route("/<plain:user>/<plain:index>/<project>/<version>/+yank", methods=["DELETE"])
+    @app.route("/<user>/<index>/<project>/<version>/+unyank", methods=["POST"])
+    @app.route("/<user>/<index>/<project>/<version>/+yank", methods=["DELETE"])
     async def unyank(self, request: Request, user: str, index: str, project: str, version: str) -> None:
         """Take a yank back."""
         await self._yank(request, f"{user}/{index}", project, version, False)
@@ -201,7 +197,7 @@ class Uploads:
 
     # -- attestations ----------------------------------------------------------------------------------------------
 
-    @app.route("/<plain:user>/<plain:index>/+f/<first>/<second>/<filename>.provenance", methods=["GET", "HEAD"])
+    @app.route("/<user>/<index>/+f/<first>/<second>/<filename>.provenance", methods=["GET", "HEAD"])
     async def provenance(self, request: Request, user: str, index: str, first: str, second: str, filename: str) -> None:
         """The attestations that came with a file (PEP 740)."""
         spec = self.stage(f"{user}/{index}")

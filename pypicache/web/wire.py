@@ -7,7 +7,6 @@ from importlib.resources import files as resource_files
 from typing import Any
 from urllib.parse import quote
 
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.dist import projects_of
@@ -24,7 +23,7 @@ from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
 from pypicache.web.places import outside_url, path_of
 from pypicache.web.pour import ASK_AGAIN, FOR_EVER, pour
 from pypicache.web.projects import Projects
-from pypicache.web.segments import has_query
+from pypicache.web.segments import application, has_query
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
 
@@ -38,9 +37,7 @@ FOR_PEOPLE = {"cache-control": "no-cache", "content-security-policy": CONTENT_SE
 class Wire:
     """Every route is short: ask, answer."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False  # both forms answer directly; werkzeug would redirect with 308
-    app.url_map.merge_slashes = False
+    app = application()
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class StagesCase(AccountsCase):
         place: Path = self.house.shelf.path(f"{index}/{path}")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-        log = [{"what": "upload", "who": "alice", "when": [2024, 5, 6, 7, 8, 9], "dst": index}]
+        log: list[Any] = [{"what": "upload", "who": "alice", "when": [2024, 5, 6, 7, 8, 9], "dst": index}]
         saved = FileSaved(
             index=index, project=project, version=version, kind=keys.pop("kind", "releasefile"), path=path, name=name,
             hashes={"sha256": digest}, size=len(content), uploaded=WHEN, log=log, **keys,

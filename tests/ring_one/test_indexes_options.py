@@ -109,7 +109,7 @@ class ShowTests(StagesCase):
 
 
 class ChangeTests(StagesCase):
-    def patch(self, content: object, name: str = "alice/dev", query: str = "", **who: str) -> dict[str, object]:
+    def change(self, content: object, name: str = "alice/dev", query: str = "", **who: str) -> dict[str, object]:
         answer = self.send("PATCH", f"/{name}{query}", content, **(who or ALICE))
         self.assertEqual(answer.code, 200, answer.body)
         self.assertEqual(answer.json()["type"], "indexconfig")
@@ -119,21 +119,21 @@ class ChangeTests(StagesCase):
         return result
 
     def test_an_object_changes_what_it_mentions(self) -> None:
-        result = self.patch({"title": "Dev", "volatile": False, "projects": ["x"], "type": "stage"})
+        result = self.change({"title": "Dev", "volatile": False, "projects": ["x"], "type": "stage"})
         self.assertEqual(result, {**DEFAULTS, "bases": ["root/pypi"], "title": "Dev", "volatile": False})
 
     def test_a_whole_answer_may_be_sent_back(self) -> None:
         whole = self.send("GET", "/alice/dev").json()
         whole["result"]["title"] = "Dev"
-        self.assertEqual(self.patch(whole)["title"], "Dev")
+        self.assertEqual(self.change(whole)["title"], "Dev")
 
     def test_edits(self) -> None:
         """In their order; ``+=`` takes one item, commas and all."""
-        result = self.patch(
-            ["acl_upload+=:dev", "acl_upload+=a,b", "acl_upload+=:dev", "title=Dev=1", "acl_upload-=alice",
-             "mirror_whitelist+=Foo.Bar", "bases+=/bob/x/", "volatile=no"]
-            if self.make("bob/x") is None else [],
-        )  # fmt: skip
+        self.make("bob/x")
+        result = self.change([
+            "acl_upload+=:dev", "acl_upload+=a,b", "acl_upload+=:dev", "title=Dev=1", "acl_upload-=alice",
+            "mirror_whitelist+=Foo.Bar", "bases+=/bob/x/", "volatile=no",
+        ])  # fmt: skip
         self.assertEqual(
             result,
             {
@@ -141,7 +141,7 @@ class ChangeTests(StagesCase):
                 "bases": ["root/pypi", "bob/x"], "volatile": False,
             },
         )  # fmt: skip
-        result = self.patch(["title-=", "mirror_whitelist-=foo_bar", "bases-=bob/x"])
+        result = self.change(["title-=", "mirror_whitelist-=foo_bar", "bases-=bob/x"])
         self.assertNotIn("title", result)
         self.assertEqual((result["mirror_whitelist"], result["bases"]), ([], ["root/pypi"]))
 
@@ -165,26 +165,26 @@ class ChangeTests(StagesCase):
     def test_nothing_new(self) -> None:
         """No serial; an error where the client wants one."""
         serial = self.house.ledger.serial
-        self.patch({"volatile": "yes"})
+        self.change({"volatile": "yes"})
         self.assertEqual(self.house.ledger.serial, serial)
         answer = self.send("PATCH", "/alice/dev?error_on_noop", {"volatile": "yes"}, **ALICE)
         self.assertEqual(
             (answer.code, answer.json()["message"]), (400, "The requested modifications resulted in no changes")
         )
-        self.patch({"volatile": "no"}, query="?error_on_noop")
+        self.change({"volatile": "no"}, query="?error_on_noop")
 
     def test_who_may(self) -> None:
         for who in (BOB, {}):
             answer = self.send("PATCH", "/alice/dev", {"title": "x"}, **who)
             self.assertEqual((answer.code, answer.json()["message"]), (403, "no permission to modify index alice/dev"))
         self.assertEqual(self.send("PATCH", "/alice/none", {}, **ALICE).code, 403)
-        self.patch({"title": "x"}, **basic("root", ""))
+        self.change({"title": "x"}, **basic("root", ""))
 
     def test_stars_sent_back_are_the_credentials_that_are_there(self) -> None:
         self.make("alice/m", type="mirror", mirror_url="http://me:secret@up.example/simple/")
         shown = self.send("GET", "/alice/m?no_projects").json()["result"]
-        self.patch({**shown, "title": "x"}, "alice/m")
-        self.patch(["mirror_url=" + shown["mirror_url"]], "alice/m")
+        self.change({**shown, "title": "x"}, "alice/m")
+        self.change(["mirror_url=" + shown["mirror_url"]], "alice/m")
         self.page("demo")
         self.listed("alice/m", "demo")
         self.assertEqual(self.up.log[-1].headers["authorization"], basic("me", "secret")["authorization"])
@@ -193,14 +193,14 @@ class ChangeTests(StagesCase):
 
     def test_a_base_that_is_gone_may_stay(self) -> None:
         self.make("alice/below")
-        self.patch(["bases+=alice/below"])
+        self.change(["bases+=alice/below"])
         self.assertEqual(self.send("DELETE", "/alice/below", **ALICE).code, 201)
-        self.assertEqual(self.patch({"title": "x"})["bases"], ["root/pypi", "alice/below"])
+        self.assertEqual(self.change({"title": "x"})["bases"], ["root/pypi", "alice/below"])
         self.assertEqual(list(self.listed("alice/dev", "demo")), ["demo-1.0.tar.gz"])
 
     def test_what_clients_are_given_follows(self) -> None:
         self.assertEqual(list(self.listed("alice/dev", "demo")), ["demo-1.0.tar.gz"])
-        self.patch({"bases": ""})
+        self.change({"bases": ""})
         self.assertEqual(self.simple("alice/dev", "demo").code, 404)
 
 

@@ -6,6 +6,8 @@ from hashlib import sha256
 
 from twisted.internet.defer import Deferred
 
+from pypicache.core.changes import ReleaseSaved
+from tests.ring_one.accounts import basic
 from tests.ring_one.stages import ALICE, PIP, WHEN, StagesCase
 
 LIST = {"accept": PIP}
@@ -112,8 +114,6 @@ class HiddenTests(StagesCase):
     def whitelist(self, index: str, *names: str, inheritance: str = "intersection") -> None:
         user = index.partition("/")[0]
         options = {"mirror_whitelist": list(names), "mirror_whitelist_inheritance": inheritance}
-        from tests.ring_one.accounts import basic
-
         self.assertEqual(self.send("PATCH", f"/{index}", options, **basic(user, f"pw-{user}")).code, 200)
 
     def test_a_private_project_is_never_asked_for(self) -> None:
@@ -133,8 +133,6 @@ class HiddenTests(StagesCase):
         self.assertEqual(self.up.asked("/simple/own/"), 0)
 
     def test_nor_one_whose_only_version_has_no_file(self) -> None:
-        from pypicache.core.changes import ReleaseSaved
-
         self.record(ReleaseSaved(index="alice/dev", project="own", version="1.0", metadata={"name": "own"}))
         self.assertEqual(self.listed("alice/dev", "own"), {})
         self.assertEqual(self.up.asked("/simple/own/"), 0)

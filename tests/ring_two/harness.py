@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from attrs import define, field, frozen
 
@@ -276,7 +276,7 @@ class Daemon:
         assert page.status == 200, (page.status, page.body, self.log())
         found: list[str] = [each["url"] for each in page.json()["files"] if each["filename"] == filename]
         assert len(found) == 1, page.body
-        return found[0] if "://" in found[0] else self.url + found[0]
+        return urljoin(f"{self.simple}{project}/", found[0])
 
     def memory(self, key: str = "VmRSS") -> int:
         """Resident memory now (``VmRSS``) or at its highest (``VmHWM``), in bytes."""

@@ -14,7 +14,8 @@ from attrs import define, frozen
 from tests.ring_two.harness import clean_environment
 
 # pdm 2.29 permits releases of its dependencies that it cannot be run with; its extra names those it was made for.
-NEEDED = ("pip", "uv", "poetry", "pdm[locked]", "twine")
+INSTALLERS = ("pip", "uv", "poetry", "pdm[locked]")
+PUBLISHERS = ("twine", "flit", "build", "setuptools", "devpi-client", "tox", "sphinx")
 SILENT = {
     "PIP_CONFIG_FILE": os.devnull,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -52,8 +53,9 @@ class Tools:
         venv.create(directory, with_pip=True)
         tools = cls(directory)
         command = [str(tools.python), "-m", "pip", "install", "--quiet", "--upgrade", "--disable-pip-version-check"]
+        command += [*INSTALLERS, *PUBLISHERS]
         done = subprocess.run(  # noqa: S603 - our own command
-            [*command, *NEEDED], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600
         )
         Outcome(done.returncode, done.stdout).ok()
         return tools
