@@ -53,11 +53,13 @@ from pypicache.web.callers import Callers
 from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
+from pypicache.web.json_api import JsonApi
 from pypicache.web.pages import Pages
 from pypicache.web.projects import Projects
 from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
+from pypicache.web.search import SearchWire, is_search
 from pypicache.web.simple import SimplePages
 from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
@@ -188,8 +190,9 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
+    own = OwnFiles(shelf, in_thread)
     clearing = Clearing(
-        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        ledger, own=own, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
         lists=settings.state / "lists",
     )  # fmt: skip
     projects = Projects(
@@ -202,20 +205,21 @@ def build(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
         knows=lambda method, path: router.knows(method, path),
     )  # fmt: skip
-    own = OwnFiles(shelf, in_thread)
-    uploads = Uploads(
-        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
-        in_thread=in_thread, most=settings.max_upload_size,
-    )  # fmt: skip
-    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
     outside = Outside(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
+    search = SearchWire(callers, catalog, ledger, memory)
+    json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
+    uploads = Uploads(
+        publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
+        in_thread=in_thread, most=settings.max_upload_size,
+    )  # fmt: skip
+    documents = DocumentPages(Documents(ledger, shelf, in_thread), state, callers)
     router = Router([
-        Some(push.app, is_push), accounts_wire.app, uploads.app, documents.app, wire.app, projects.app,
-        administration.app,
+        Some(push.app, is_push), Some(search.app, is_search), json_api.app, accounts_wire.app, uploads.app,
+        documents.app, wire.app, projects.app, administration.app,
     ])  # fmt: skip
     headers = {
         "x-devpi-api-version": "2",

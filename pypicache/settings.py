@@ -115,13 +115,7 @@ class Settings:
         "The address that clients use, where a proxy in front does not say it; it may end in a path.",
         example="https://packages.example/pypi",
     )
-    offline: bool = _setting(
-        "server",
-        False,
-        switch,
-        "Ask no upstream; serve what is kept.",
-        flags=("offline-mode",),
-    )
+    offline: bool = _setting("server", False, switch, "Ask no upstream; serve what is kept.", flags=("offline-mode",))
     request_timeout: float = _setting(
         "server",
         5,

@@ -29,6 +29,7 @@ from pypicache.ledger.ledger import (
     user_record,
     was_there,
 )
+from pypicache.ledger.search import all_releases
 from pypicache.ledger.tables import journal
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
 from tests.histories import decided, everything, file, user
@@ -211,6 +212,25 @@ class LedgerContract(LedgerCase):
         assert self.read(project_releases, "alice/dev", "a") == {"1.0": {"name": "A"}}
         assert self.read(project_names, "alice/dev") == ["a"]
         assert self.read(last_touched, "alice/dev", "a") == 2
+
+    def test_all_releases(self) -> None:
+        """What searches look through: of some indexes, with what is said, whatever characters are in it."""
+        summaries: list[object] = ["Ein gülden Päckchen", 'quoted "so"', "null \0 character", None, 7, ""]
+        for number, summary in enumerate(summaries):
+            said = {"name": "A.b", "summary": summary, "description": "long"}
+            self.change(ReleaseSaved(index="alice/dev", project="a-b", version=str(number), metadata=said))
+        self.change(ReleaseSaved(index="alice/prod", project="bare", version="1.0", metadata={}))
+        self.change(ReleaseSaved(index="bob/dev", project="other", version="1.0", metadata={}))
+        found = self.read(all_releases, ["alice/dev", "alice/prod"])
+        assert [(one.index, one.project, one.version, one.name) for one in found] == [
+            *(("alice/dev", "a-b", str(number), "A.b") for number in range(len(summaries))),
+            ("alice/prod", "bare", "1.0", "bare"),
+        ]
+        shown = [one.summary for one in found]
+        assert shown[:2] == summaries[:2]
+        assert shown[2].startswith("null ")
+        assert shown[3:] == ["", "7", "", ""]
+        assert self.read(all_releases, []) == []
 
     def test_a_file_keeps_its_place(self) -> None:
         """What is said of a file later, that it is yanked for instance, does not make it a later one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 
@@ -11,8 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IBodyProducer
 
 from pypicache.core.changes import FileSaved
-from pypicache.core.dist import is_wheel
 from pypicache.core.errors import PypicacheError
+from pypicache.core.kinds import file_type
 from pypicache.store.local import Shelf
 from pypicache.upstream.forms import Fields, bytes_body, fields_of, form_with_file, plain_form
 from pypicache.upstream.outside import Outside
@@ -20,10 +19,6 @@ from pypicache.work.push import DOCS, RELEASE, Action, Parcel
 
 REGISTERED = frozenset({200, 201, 410})  # PyPI knows no separate registration any more
 DONE = frozenset({200, 201})
-
-_WHEEL_TAG = re.compile(r"(?:py|cp|pp)(\d)(\d*)", re.ASCII)
-_EGG_TAG = re.compile(r"-py(\d[\d.]*)", re.ASCII)
-_KINDS = {".egg": "bdist_egg", ".exe": "bdist_wininst", ".msi": "bdist_msi", ".rpm": "bdist_rpm", ".dmg": "bdist_dmg"}
 
 
 @frozen(kw_only=True)
@@ -38,22 +33,6 @@ class Repository:
     def authorization(self) -> str:
         """The header of this name."""
         return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
-
-
-def file_type(name: str) -> tuple[str, str]:
-    """What upload forms call ``filetype`` and ``pyversion``, by a file's name."""
-    if is_wheel(name):
-        tags = name[: -len(".whl")].split("-")[-3:-2]
-        found = [match for tag in (tags[0].split(".") if tags else []) if (match := _WHEEL_TAG.fullmatch(tag))]
-        versions = [".".join(filter(None, match.groups())) for match in found]
-        if versions == ["2", "3"]:
-            return "bdist_wheel", "2.7"
-        return "bdist_wheel", versions[0] if versions else "any"
-    ending = next((ending for ending in _KINDS if name.lower().endswith(ending)), None)
-    if ending is None:
-        return "sdist", "source"
-    python = _EGG_TAG.search(name)
-    return _KINDS[ending], "any" if python is None else str(python[1]).rstrip(".")
 
 
 class External:

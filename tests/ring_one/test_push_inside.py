@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ring_one.house import Answer
-from tests.ring_one.releases import UPLOADED, ReleasesCase
+from tests.ring_one.shelved import UPLOADED, ShelvedCase
 
 DEV, PROD = "alice/dev", "alice/prod"
 
 
-class PushTests(ReleasesCase):
+class PushTests(ShelvedCase):
     """``PUSH /user/index`` with ``targetindex``."""
 
     def setUp(self) -> None:
@@ -196,8 +196,8 @@ class PushTests(ReleasesCase):
         nothing: tuple[object, ...] = ([], "text", 1, None)
         for order in nothing:
             assert self.send("PUSH", f"/{DEV}", order).code == 400, order
-        missing: dict[str, Any]
-        for missing in ({"name": None}, {"version": None}, {"targetindex": None}):
+        without: list[dict[str, Any]] = [{"name": None}, {"version": None}, {"targetindex": None}]
+        for missing in without:
             assert self.push(**missing).code == 400, missing
         assert self.push(name="..").code == 400
         answer = self.push(foo=1)

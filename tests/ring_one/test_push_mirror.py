@@ -7,7 +7,7 @@ from hashlib import sha256
 from zipfile import ZipFile
 
 from tests.ring_one.house import Answer, file_of, page_of
-from tests.ring_one.releases import ReleasesCase
+from tests.ring_one.shelved import ShelvedCase
 
 PROD = "alice/prod"
 METADATA = b"Metadata-Version: 2.1\nName: a\nVersion: 1.0\n"
@@ -21,7 +21,7 @@ def a_wheel() -> bytes:
     return stream.getvalue()
 
 
-class MirrorPushTests(ReleasesCase):
+class MirrorPushTests(ShelvedCase):
     """``PUSH /root/pypi``."""
 
     def setUp(self) -> None:

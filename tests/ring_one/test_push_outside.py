@@ -16,9 +16,9 @@ from twisted.web.server import Request
 
 from pypicache.core.addresses import is_private, web_address
 from pypicache.core.errors import BadInput
-from pypicache.work.external import file_type
+from pypicache.core.kinds import file_type
 from tests.ring_one.house import Answer, Pending
-from tests.ring_one.releases import ReleasesCase
+from tests.ring_one.shelved import ShelvedCase
 
 DEV = "alice/dev"
 POST = "http://repository.example/legacy/"
@@ -50,7 +50,7 @@ class Received:
         return [value for key, value in self.fields if key == name]
 
 
-class OutsideTests(ReleasesCase):
+class OutsideTests(ShelvedCase):
     """``PUSH /user/index`` with ``posturl``."""
 
     def setUp(self) -> None:

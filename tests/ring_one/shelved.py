@@ -17,7 +17,7 @@ from tests.ring_one.house import UP, HouseCase
 UPLOADED = {"what": "upload", "who": "alice", "when": [2026, 11, 20, 10, 5, 31], "dst": "alice/dev"}
 
 
-class ReleasesCase(HouseCase):
+class ShelvedCase(HouseCase):
     """A daemon with stage indexes over a mirror."""
 
     def settings(self) -> Settings:
