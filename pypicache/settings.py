@@ -137,10 +137,7 @@ class Settings:
         example="/etc/ssl/certs/company.pem",
     )
     private_networks: bool = _setting(
-        "server",
-        False,
-        switch,
-        "Let pushes, webhooks and build triggers reach this machine and private networks.",
+        "server", False, switch, "Let pushes, webhooks and build triggers reach this machine and private networks."
     )
     max_upload_size: int = _setting(
         "server",

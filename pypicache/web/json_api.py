@@ -6,7 +6,6 @@ from hashlib import sha256
 from urllib.parse import quote
 
 import orjson
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.dist import version_key
@@ -22,7 +21,7 @@ from pypicache.web.callers import Callers
 from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.places import outside_url
-from pypicache.web.segments import Plain, Version, project_in_address
+from pypicache.web.segments import application, project_in_address
 
 READ = ["GET", "HEAD"]
 
@@ -30,10 +29,7 @@ READ = ["GET", "HEAD"]
 class JsonApi:
     """Projects as tools of PyPI's JSON API read them: what an index lists, with all that is said of its versions."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters |= {"plain": Plain, "version": Version}
+    app = application()
 
     def __init__(self, callers: Callers, catalog: Catalog, in_thread: InThread, *, configured_url: str | None) -> None:
         self._callers = callers
@@ -49,10 +45,10 @@ class JsonApi:
         """The newest version, and the files of all."""
         await self._answer(request, user, index, project, None)
 
-    @app.route("/<plain:user>/<plain:index>/pypi/<plain:project>/<version:version>/json/", methods=READ)
-    @app.route("/<plain:user>/<plain:index>/pypi/<plain:project>/<version:version>/json", methods=READ)
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>/json/", methods=READ)
-    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version:version>/json", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/pypi/<plain:project>/<version>/json/", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/pypi/<plain:project>/<version>/json", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>/json/", methods=READ)
+    @app.route("/<plain:user>/<plain:index>/<plain:project>/<version>/json", methods=READ)
     async def version(self, request: Request, user: str, index: str, project: str, version: str) -> None:
         """One version."""
         await self._answer(request, user, index, project, version)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from klein import Klein
 from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
@@ -18,6 +17,7 @@ from pypicache.web.answers import envelope, header
 from pypicache.web.bodies import json_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
+from pypicache.web.segments import application
 from pypicache.work.external import External, Repository
 from pypicache.work.push import Push, Wanted
 
@@ -41,9 +41,7 @@ def is_push(request: Request) -> bool:
 class PushWire:
     """Pushes releases."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
+    app = application()
 
     def __init__(self, callers: Callers, catalog: Catalog, push: Push, external: External) -> None:
         self.callers = callers

@@ -8,7 +8,6 @@ from typing import Any
 from xml.parsers import expat
 
 from attrs import frozen
-from klein import Klein
 from packaging.version import InvalidVersion, Version
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -24,6 +23,7 @@ from pypicache.web.bodies import body_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.push import XML, media_type
+from pypicache.web.segments import application
 
 MOST = 1_000  # projects in one answer
 MOST_TERMS = 100
@@ -105,9 +105,7 @@ class Query:
 class SearchWire:
     """Finds projects of an index and its bases; those of a mirror as far as they were asked for."""
 
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
+    app = application()
 
     def __init__(self, callers: Callers, catalog: Catalog, ledger: Ledger, memory: Memory) -> None:
         self._callers = callers
