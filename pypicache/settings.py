@@ -130,12 +130,6 @@ class Settings:
         "A PEM file with the certificate authorities to trust for upstreams, in place of the system's.",
         example="/etc/ssl/certs/company.pem",
     )
-<<<<<<< HEAD
-=======
-    private_networks: bool = _setting(
-        "server", False, switch, "Let pushes, webhooks and build triggers reach this machine and private networks."
-    )
->>>>>>> 7078408293fe092799e0bbcdcbcfdf3c3f20cda8
     max_upload_size: int = _setting(
         "server",
         "1 GiB",
@@ -145,10 +139,7 @@ class Settings:
         write=toml_size,
     )
     private_networks: bool = _setting(
-        "server",
-        False,
-        switch,
-        "Let pushes, webhooks and build triggers reach this machine and private networks.",
+        "server", False, switch, "Let pushes, webhooks and build triggers reach this machine and private networks."
     )
     log_format: str = _setting(
         "server",
