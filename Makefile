@@ -27,6 +27,7 @@ bench: $(VENV)/tested
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q pypicache  # where bytecode is not written on import, each start compiles anew
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
