@@ -191,8 +191,9 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
+    own = OwnFiles(shelf, in_thread)
     clearing = Clearing(
-        ledger, shelf=shelf, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
+        ledger, own=own, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
         lists=settings.state / "lists",
     )  # fmt: skip
     projects = Projects(
@@ -213,7 +214,6 @@ def build(
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
-    own = OwnFiles(shelf, in_thread)
     uploads = Uploads(
         publisher=Publisher(ledger, own, clock, in_thread), ledger=ledger, state=state, callers=callers,
         in_thread=in_thread, most=settings.max_upload_size,

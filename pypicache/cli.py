@@ -1,4 +1,4 @@
-"""The ``pypicache`` command: serve, config, status, token, passwd. Exit code 0, or 1 with one line on stderr."""
+"""The ``pypicache`` command: serve, config, status, accounts, yanking. Exit code 0, or 1 with one line on stderr."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from pypicache import __version__
 from pypicache.accounts.api_tokens import ACTIONS, SHORT_ACTIONS
 from pypicache.core.errors import BadInput
+from pypicache.core.model import index_name
 from pypicache.settings import HOST, KEYS, PORT, Settings, load
 from pypicache.settings_text import effective, example
 from pypicache.settings_values import public_url
@@ -84,6 +85,18 @@ def _parser() -> ArgumentParser:
     )
     making.add_argument("--days", type=int, metavar="N", help="good for so many days [default: 365]")
     making.set_defaults(run=_make_token)
+
+    for name, does in (("yank", "let installers pass over a release"), ("unyank", "take a yank back")):
+        yanking = commands.add_parser(name, help=f"{does}, on a private index")
+        yanking.add_argument("index", metavar="USER/INDEX", help="the index")
+        yanking.add_argument("project", metavar="PROJECT", help="the project")
+        yanking.add_argument("version", metavar="VERSION", help="the version")
+        yanking.add_argument("--login", metavar="NAME", help="log in as this user [default: USER]")
+        yanking.add_argument("-c", "--config", metavar="FILE", help="the configuration file, for the address")
+        yanking.add_argument("--url", help="the address of the daemon")
+        if name == "yank":
+            yanking.add_argument("--reason", metavar="TEXT", help="what installers tell")
+        yanking.set_defaults(run=_yank)
 
     changing = commands.add_parser("passwd", help="change the password of a user")
     _add_account(changing)
@@ -162,6 +175,17 @@ def _change_password(chosen: Namespace) -> int:
     return 0
 
 
+def _yank(chosen: Namespace) -> int:
+    """Yank a release, or take that back; its files are printed."""
+    chosen.user = index_name(chosen.index).partition("/")[0]
+    url = _url(chosen)
+    path = "/".join(quote(part, safe="@") for part in (*chosen.index.split("/"), chosen.project, chosen.version))
+    asked: dict[str, object] = {"reason": chosen.reason} if getattr(chosen, "reason", None) else {}
+    done = tell(url, f"/{path}/+{chosen.command}", "POST", asked, _login(url, chosen))
+    print("\n".join(done["files"]))
+    return 0
+
+
 def _login(url: str, chosen: Namespace) -> Mapping[str, str]:
     """The header of somebody who is logged in; the password is asked for."""
     user = chosen.login or chosen.user
@@ -206,7 +230,7 @@ def ask(url: str) -> Mapping[str, object]:
 
 def tell(
     url: str, path: str, method: str, content: Mapping[str, object], headers: Mapping[str, str] | None = None
-) -> Mapping[str, object]:
+) -> Mapping[str, Any]:
     """Send JSON to the daemon; the ``result`` of its answer.
 
     :raises BadInput: it does not do it, with the reason that it gives.

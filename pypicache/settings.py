@@ -115,13 +115,7 @@ class Settings:
         "The address that clients use, where a proxy in front does not say it; it may end in a path.",
         example="https://packages.example/pypi",
     )
-    offline: bool = _setting(
-        "server",
-        False,
-        switch,
-        "Ask no upstream; serve what is kept.",
-        flags=("offline-mode",),
-    )
+    offline: bool = _setting("server", False, switch, "Ask no upstream; serve what is kept.", flags=("offline-mode",))
     request_timeout: float = _setting(
         "server",
         5,
@@ -136,9 +130,6 @@ class Settings:
         "A PEM file with the certificate authorities to trust for upstreams, in place of the system's.",
         example="/etc/ssl/certs/company.pem",
     )
-    private_networks: bool = _setting(
-        "server", False, switch, "Let pushes, webhooks and build triggers reach this machine and private networks."
-    )
     max_upload_size: int = _setting(
         "server",
         "1 GiB",
@@ -146,6 +137,9 @@ class Settings:
         "The largest file that is accepted from an uploader.",
         unit="bytes",
         write=toml_size,
+    )
+    private_networks: bool = _setting(
+        "server", False, switch, "Let pushes, webhooks and build triggers reach this machine and private networks."
     )
     log_format: str = _setting(
         "server",

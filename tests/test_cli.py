@@ -120,6 +120,9 @@ def test_config_prints_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["token"], "COMMAND"),
         (["token", "create"], "USER"),
         (["token", "create", "root", "--verb", "fly"], "'fly'"),
+        (["yank", "team/dev", "demo"], "VERSION"),
+        (["yank", "team", "demo", "1.0"], "'team' is not an index name"),
+        (["unyank", "team/dev", "demo", "1.0", "--reason", "x"], "--reason"),
         (["token", "create", "root", "--days", "0"], "--days = 0: expected at least 1"),
     ],
 )

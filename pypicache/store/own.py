@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
@@ -56,11 +57,20 @@ class OwnFiles:
             lock.release()
 
     async def keep(self, incoming: Incoming, key: str, modified: float | None) -> None:
-        """Put an upload onto the shelf; it survives a power cut from then on.
+        """Put an upload onto the shelf; it survives a power cut from then on. Its spool file stays.
 
         :raises NoRoom: the disk does not take it.
         """
-        await self._written(self.shelf.keep, incoming.path, key, modified)
+        name = self.shelf.spool / f"own-{next(self._numbers)}"
+
+        def keep() -> None:
+            try:
+                os.link(incoming.path, name)
+                self.shelf.keep(name, key, modified)
+            finally:
+                name.unlink(missing_ok=True)
+
+        await self._written(keep)
 
     async def put(self, content: bytes, key: str) -> None:
         """Put something small onto the shelf, in place of what is there.
@@ -89,12 +99,12 @@ class OwnFiles:
 
     async def remove(self, key: str) -> None:
         """Take a file off the shelf, and what lies beside it."""
+        await self._in_thread(self.remove_now, key)
 
-        def remove() -> None:
-            for end in ("", *BESIDE):
-                self.shelf.remove(key + end)
-
-        await self._in_thread(remove)
+    def remove_now(self, key: str) -> None:
+        """The same in this thread. Blocks."""
+        for end in ("", *BESIDE):
+            self.shelf.remove(key + end)
 
     async def read(self, key: str, most: int) -> bytes | None:
         """The content of a small file; ``None`` if it is not there, or larger."""

@@ -50,7 +50,13 @@ class Callers:
 
     def allows(self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None) -> bool:
         """Whether the caller may do this with an index or in it; for reading ask :meth:`may_read`."""
+        if verb is Verb.TOXRESULT_UPLOAD and not self._sees(caller, access):
+            return False  # by default everybody may send results, but not to where they cannot look
         return self.rules.allows(access, caller, verb, project)
+
+    def _sees(self, caller: Caller, access: IndexAccess) -> bool:
+        """Whether a user may read an index, whatever the token in use is limited to."""
+        return self.rules.allows(access, evolve(caller, scope=None), Verb.READ)
 
     def require(
         self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None, *, challenge: bool = True
@@ -58,10 +64,14 @@ class Callers:
         """Refuse what the caller may not do with an index or in it.
 
         :param challenge: whether somebody who did not log in, and would upload, is told how to.
+        :raises NotFound: they may not even know of the index.
         :raises NeedsLogin: nobody logged in, and uploading or reading needs it.
         :raises Denied: the caller may not, or nobody logged in (contract devpi 1.4).
         """
         if not self.allows(caller, access, verb, project):
+            spec = self.spec(access.name)
+            if spec is not None and spec.conceal and not self._sees(caller, access):
+                raise NotFound(f"The stage {access.name} could not be found.")
             sentence = f"user {caller.user} cannot {DEEDS.get(verb, verb)} {access.name!r}"
             if caller.user is None and verb in {Verb.READ, Verb.UPLOAD}:
                 raise NeedsLogin(sentence, challenge)

@@ -30,6 +30,8 @@ class IndexAdministration:
     async def create(self, request: Request, user: str, index: str) -> None:
         """Make an index; the answer is 200, not 201."""
         name = f"{user}/{index}"
+        if (spec := self._state.specs.get(name)) is not None and spec.conceal:
+            await self._require(request, name, Verb.INDEX_CREATE)  # before anybody is told that it exists
         await self.indexes.vacant(name)
         await self._require(request, name, Verb.INDEX_CREATE)
         options = options_of(json_of(request)) if body_of(request) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 import orjson
@@ -17,7 +16,7 @@ from pypicache.core.stage import StageSpec
 from pypicache.ledger.ledger import Ledger, file_at
 from pypicache.ledger.state import State
 from pypicache.tasks import InThread
-from pypicache.web.answers import NotAcceptable, answer, envelope, header, message_answer, reason
+from pypicache.web.answers import NotAcceptable, answer, envelope, header, reason
 from pypicache.web.bodies import BodyRequest, Collected, Intake, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.conditions import not_modified
@@ -32,14 +31,12 @@ MOST_TOX = 16 * 2**20  # bytes of a result of tests, which has what the tests pr
 MOST_PROVENANCE = 16 * 2**20  # bytes
 HTML = b"text/html; charset=utf-8"
 INTEGRITY = "application/vnd.pypi.integrity.v1+json"
-Otherwise = Callable[[Request, str, str], Awaitable[None]]
 
 
 class Uploads:
     """Takes in what is uploaded to indexes.
 
     :param most: bytes of one file.
-    :param otherwise: answers a POST to an index that is no form.
     """
 
     app = application()
@@ -53,11 +50,9 @@ class Uploads:
         callers: Callers,
         in_thread: InThread,
         most: int,
-        otherwise: Otherwise | None = None,
     ) -> None:
         self.publisher = publisher
         self.callers = callers
-        self.otherwise = otherwise
         self._ledger = ledger
         self._state = state
         self._in_thread = in_thread
@@ -124,10 +119,7 @@ class Uploads:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
         intake = getattr(request, "intake", None)
         if not isinstance(intake, FormIntake):
-            if self.otherwise is None:
-                raise BadInput("Bad request: could not decode json")
-            await self.otherwise(request, user, index)
-            return
+            raise BadInput("Bad request: could not decode json")
         try:
             stored = await self._publish(request, f"{user}/{index}", intake)
         finally:
@@ -193,7 +185,8 @@ class Uploads:
         spec, _ = await self._uploader(request, index, name)
         files = await yank(self._ledger, spec.name, name, version, yanked)
         done = "is yanked" if yanked else "is not yanked any more"
-        message_answer(request, f"{name} {version} {done}: {', '.join(files)}")
+        result = {"project": name, "version": version, "yanked": yanked, "files": files}
+        envelope(request, "yank", result, message=f"{name} {version} {done}")
 
     # -- attestations ----------------------------------------------------------------------------------------------
 

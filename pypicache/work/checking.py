@@ -98,6 +98,8 @@ def check_digests(form: Form, digests: Mapping[str, str]) -> None:
     for algorithm, digest in digests.items():
         field = f"{algorithm}_digest"
         said = form.text(field)
+        if len(said) > len(digest) and algorithm == "blake2_256":
+            continue  # distutils until Python 3.11 sends BLAKE2b's 512 bits under this name, beside the others
         if said and said.lower() != digest:
             raise BadInput(f"{field}: expected {said[:128]}, the file that came has {digest}")
 

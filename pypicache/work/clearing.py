@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 from pypicache.core.changes import FileGone, IndexGone
-from pypicache.ledger.ledger import Decision, Ledger, Recorded, file_at
+from pypicache.ledger.ledger import Ledger, Recorded, file_at
 from pypicache.memory import Held, Memory
 from pypicache.store.eviction import Evictor
-from pypicache.store.local import Shelf
+from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
-
-BESIDE = ("", ".metadata", ".provenance")  # what lies on the shelf for one file
-BATCH = 100  # files removed together
 
 
 class Clearing:
     """Follows the ledger. Bytes go when no row of the ledger has their path any more.
 
-    They are removed in the writer thread, so that an upload that puts the same path back comes either before, and keeps
-    the bytes, or after, and brings its own.
+    An upload that puts the same path back at the same time comes either before, and keeps the bytes, or after, and
+    brings its own: :meth:`OwnFiles.alone` sees to that.
 
     :param lists: where the project lists of indexes are.
     """
@@ -32,7 +27,7 @@ class Clearing:
         self,
         ledger: Ledger,
         *,
-        shelf: Shelf,
+        own: OwnFiles,
         memory: Memory,
         evictor: Evictor,
         in_thread: InThread,
@@ -40,7 +35,7 @@ class Clearing:
         lists: Path,
     ) -> None:
         self._ledger = ledger
-        self._shelf = shelf
+        self._own = own
         self._memory = memory
         self._evictor = evictor
         self._in_thread = in_thread
@@ -60,16 +55,12 @@ class Clearing:
             self._tasks.start(self._files(keys), "removing deleted files from disk")
 
     async def _files(self, keys: Iterable[tuple[str, str]]) -> None:
-        waiting = iter(keys)
-        while batch := list(islice(waiting, BATCH)):
-            await self._ledger.change(lambda connection, batch=batch: self._remove(connection, batch))  # type: ignore[misc]
-
-    def _remove(self, connection: Any, keys: Sequence[tuple[str, str]]) -> Decision[None]:
         for index, path in keys:
-            if file_at(connection, index, path) is None:
-                for suffix in BESIDE:
-                    self._shelf.remove(f"{index}/{path}{suffix}")
-        return Decision((), None)
+            await self._own.alone(f"{index}/{path}", lambda index=index, path=path: self._file(index, path))  # type: ignore[misc]
+
+    async def _file(self, index: str, path: str) -> None:
+        if await self._ledger.read(lambda connection: file_at(connection, index, path)) is None:
+            await self._own.remove(f"{index}/{path}")
 
     async def _index(self, name: str) -> None:
         held = await self._memory.held_in(name)
@@ -81,6 +72,6 @@ class Clearing:
     async def cached(self, held: Sequence[Held]) -> None:
         """Remove files of mirrors, which can be fetched again."""
         for file in held:
-            await self._in_thread(self._shelf.remove, file.key)
+            await self._in_thread(self._own.shelf.remove, file.key)
         await self._memory.drop([file.key for file in held])
         await self._evictor.count()

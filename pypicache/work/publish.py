@@ -213,10 +213,17 @@ class Publisher:
         def judge(connection: Any) -> Verdict:
             return verdict(project_files(connection, spec.name, saved.project), saved, spec)
 
-        def decide(connection: Any) -> Decision[tuple[Stored, Sequence[FileSaved]]]:
+        key = f"{spec.name}/{saved.path}"
+        keys = [key, *(key + end for end in beside)]
+
+        def decide(connection: Any) -> Decision[Stored]:
             found = judge(connection)
             if found.identical:
-                return Decision([], (same, ()))
+                return Decision([], same)
+            # Bytes of deleted files are removed in this thread as well: those of the same file, uploaded and deleted
+            # before, may have been taken off the shelf since we put ours there.
+            if not all(self.files.shelf.holds(one) for one in keys):
+                raise _Vanished(key)
             known = project_releases(connection, spec.name, saved.project).get(saved.version)
             merged = combined(known, form, archive)
             changes: list[Change] = [FileGone(index=spec.name, path=file.path) for file in found.replaced]
@@ -224,13 +231,16 @@ class Publisher:
                 release = ReleaseSaved(index=spec.name, project=saved.project, version=saved.version, metadata=merged)
                 changes.append(release)
             changes.append(evolve(saved, log=[*found.log, *saved.log]))
-            return Decision(changes, (Stored(), found.replaced))
+            return Decision(changes, Stored())
+
+        def undo(connection: Any) -> Decision[None]:
+            if file_at(connection, spec.name, saved.path) is None:
+                self.files.remove_now(key)
+            return Decision([], None)
 
         if (await self._ledger.read(judge)).identical:  # refused, or done, without a byte being moved
             return same
-        key = f"{spec.name}/{saved.path}"
-
-        async def store() -> tuple[Stored, Sequence[FileSaved]]:
+        while True:
             # First the bytes, then the record: a crash between leaves a file that nothing refers to, never a record
             # of a file that is not there.
             await self.files.keep(incoming, key, float(int(self._clock.seconds())))
@@ -238,28 +248,15 @@ class Publisher:
                 await self.files.put(content, key + end)
             try:
                 return await self._ledger.change(decide)
+            except _Vanished:
+                continue
             except PypicacheError:
-                if await self._unused(spec.name, saved.path):
-                    await self.files.remove(key)
+                await self._ledger.change(undo)
                 raise
 
-        stored, replaced = await self.files.alone(key, store)
-        for file in replaced:
-            await self.forget(spec.name, file.path)
-        return stored
 
-    async def forget(self, index: str, path: str) -> None:
-        """Take the bytes of a file that was deleted off the shelf, unless the same was uploaded again meanwhile."""
-
-        async def forget() -> None:
-            if await self._unused(index, path):
-                await self.files.remove(f"{index}/{path}")
-
-        await self.files.alone(f"{index}/{path}", forget)
-
-    async def _unused(self, index: str, path: str) -> bool:
-        found: FileSaved | None = await self._ledger.read(lambda connection: file_at(connection, index, path))
-        return found is None
+class _Vanished(Exception):
+    """The bytes are not on the shelf any more."""
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from pypicache.core.dist import projects_of
 from pypicache.core.model import ProjectName
 from pypicache.index.catalog import Catalog
-from pypicache.index.layered import Layered
 from pypicache.index.mirror import Mirror
 from pypicache.memory import Held, Memory
 from pypicache.store.eviction import Evictor
@@ -162,7 +161,7 @@ class Upkeep:
             lambda: {key for key in self._shelf.walk() if "/".join(key.split("/", 2)[:2]) in mirrors}
         )
         await self._memory.drop(remembered - on_shelf)
-        missing = iter(sorted(key for key in on_shelf - remembered if not self._is_private(key)))
+        missing = iter(sorted(on_shelf - remembered))
         count = 0
         while batch := list(islice(missing, BATCH)):
             found: list[Held] = await self._in_thread(self._read_in, batch)
@@ -172,10 +171,6 @@ class Upkeep:
         if count:
             self.log.info("{count} files were found on disk and are used again", count=count)
         await self.sweep()
-
-    def _is_private(self, key: str) -> bool:
-        """Whether a file was uploaded: such a one is no memory of ours, and never makes way."""
-        return isinstance(self._catalog.get("/".join(key.split("/")[:2])), Layered)
 
     def _read_in(self, keys: list[str]) -> list[Held]:
         found = []

@@ -167,7 +167,7 @@ class PublishCase(FileCase):
             sender.send(piece)
         self.settle()
 
-    def account(self, name: str) -> dict[str, str]:
+    def account(self, name: str) -> Any:
         """Make a user; the header of HTTP Basic."""
         self.assertEqual(self.send("PUT", f"/{name}", {"password": f"pw-{name}"}).code, 201)
         return basic(name, f"pw-{name}")

@@ -77,6 +77,22 @@ class ReadingTests(ReadingCase):
         self.assertEqual(page.code, 200)
         self.assertEqual(self.get("/alice/dark/+api", **basic("bob", "pw-bob")).code, 200)
 
+    def test_nobody_writes_where_they_cannot_read(self) -> None:
+        """A tox result is for whoever sees the file; and a concealed stage is not told of by any refusal."""
+        self.index("alice/dim", acl_read=["bob"])
+        self.index("alice/night", acl_read=["bob"], conceal=True)
+        for method, below in (("POST", ""), ("POST", self.places("")[8].removeprefix("/")), ("DELETE", "/demo")):
+            kind = "application/json" if below else "multipart/form-data; boundary=x"
+            refused = self.send(method, f"/alice/dim{below}", {}, content_type=kind, **basic("carol", "pw-carol"))
+            self.assertEqual(refused.code, 403, below)
+            codes = [
+                self.send(method, f"/alice/{name}{below}", {}, content_type=kind).code for name in ("night", "none")
+            ]
+            self.assertEqual(codes, [404, 404], below)
+        for method in ("PUT", "PATCH", "DELETE"):
+            codes = [self.send(method, f"/alice/{name}", {}).code for name in ("night", "other")]
+            self.assertEqual(codes, [403, 403], method)
+
     def test_lists_show_what_can_be_read(self) -> None:
         """The lists of users and indexes, the first page, and the status."""
         self.index("alice/open")

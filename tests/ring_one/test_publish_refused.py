@@ -71,7 +71,7 @@ class DoorTests(PublishCase):
         self.assertEqual(client.received, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def test_who_may_uploads(self) -> None:
-        self.assertEqual(self.upload(wheel(), **self.account("team")).code, 200)
+        self.assertEqual(self.upload(wheel(), None, **self.account("team")).code, 200)
         self.assertEqual(self.stored()[0].log[0]["who"], "team")
 
     def test_an_index_that_is_not_there(self) -> None:

@@ -57,6 +57,37 @@ class RaceTests(PublishCase):
         self.assertEqual(self.spooled(), [])
 
 
+class DeletedMeanwhileTests(PublishCase):
+    """The same file was deleted a moment ago, and its bytes are removed while it is uploaded again."""
+
+    def test_the_bytes_are_put_there_again(self) -> None:
+        files = self.house.uploads.publisher.files
+        keep = files.keep
+        kept: list[str] = []
+
+        async def removed_once(incoming: Any, key: str, modified: float | None) -> None:
+            await keep(incoming, key, modified)
+            if not kept:
+                files.shelf.remove(key)
+            kept.append(key)
+
+        self.patch(files, "keep", removed_once)
+        self.assertEqual(self.upload(wheel()).code, 200)
+        self.assertEqual(len(kept), 2)
+        self.assertEqual(self.get(self.listing()[0]["url"]).body, wheel().content)
+        self.assertEqual(self.spooled(), [])
+
+    def test_deleted_and_uploaded_again(self) -> None:
+        self.make("team/dev", **{**self.options, "volatile": True})
+        team = self.account("team")
+        for _ in range(3):
+            self.assertEqual(self.upload(wheel()).code, 200)
+            self.assertEqual(self.get(self.listing()[0]["url"]).body, wheel().content)
+            self.assertEqual(self.send("DELETE", f"/team/dev/{wheel().path}", **team).code, 200)
+            self.settle()
+            self.assertEqual(self.own(), [])
+
+
 class CrashTests(PublishCase):
     """The bytes come first, the record second."""
 
