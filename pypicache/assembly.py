@@ -68,6 +68,7 @@ from pypicache.work.declare import declare
 from pypicache.work.deleting import Deleting
 from pypicache.work.documents import Documents
 from pypicache.work.external import External
+from pypicache.work.hooks import Hooks
 from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.publish import Publisher
@@ -209,6 +210,7 @@ def build(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
+    ledger.listeners.append(Hooks(state, outside, clock, tasks).follow)
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
