@@ -46,7 +46,7 @@ class Names:
         receiver: IResolutionReceiver,
         name: str,
         portNumber: int = 0,
-        *_: Any,  # noqa: N803 -- the interface's
+        *_: Any,
     ) -> IHostResolution:
         """The addresses of a name; an address stands for itself."""
         receiver.resolutionBegan(Resolution(name))
