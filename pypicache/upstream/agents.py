@@ -238,7 +238,7 @@ class _PublicNames:
         self,
         resolutionReceiver: IResolutionReceiver,  # noqa: N803  # the interface's
         hostName: str,  # noqa: N803  # the interface's
-        portNumber: int = 0,  # noqa: N803  # the interface's
+        portNumber: int = 0,  # the interface's
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803  # the interface's
         transportSemantics: str = "TCP",  # noqa: N803  # the interface's
     ) -> IHostResolution:
