@@ -243,12 +243,15 @@ def test_versions_of_the_api_that_are_understood(version: object) -> None:
         ('{"files": [], "meta": {"api-version": 1.0}}', JSON, "api-version '1.0'"),
         ('<meta name="pypi:repository-version" content="2.0">', HTML, "api-version '2.0'"),
         ("<html>", "image/png", "neither JSON nor HTML"),
-        ("<html>", "", "neither JSON nor HTML"),
     ],
 )
 def test_what_is_no_page(body: str, content_type: str, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         read(body, content_type)
+
+
+def test_no_type_at_all_is_html() -> None:
+    assert [file.name for file in read(f'<a href="{WHEEL}">x</a>', "").files] == [WHEEL]
 
 
 def test_values_nested_too_deep_are_left_out() -> None:

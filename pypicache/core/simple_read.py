@@ -51,7 +51,7 @@ def parse_page(body: bytes, content_type: str, base_url: str, name: ProjectName)
     # Servers of static files know nothing of the type; an object is never HTML.
     if kind in JSON_TYPES or body.lstrip()[:1] == b"{":
         project = _read_json(body, base_url, name)
-    elif kind in HTML_TYPES:
+    elif kind in HTML_TYPES or not kind:  # who sends no type at all sends HTML
         project = _read_html(decoded(body, content_type), base_url, name)
     else:
         raise BadInput(f"the page of {name} is neither JSON nor HTML: its Content-Type is {content_type[:80]!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any
 
 from tests.ring_one.publishing import Dist, PublishCase, digests, multipart, plain, sdist, wheel
@@ -42,6 +42,14 @@ class ToolTests(PublishCase):
         answer = self.post(multipart(fields, dist, file_type=None)).answer()
         self.assertEqual(answer.code, 200)
         self.assertEqual(len(self.listing()), 1)
+
+    def test_old_distutils_sends_a_longer_digest(self) -> None:
+        """Until Python 3.11 it sends BLAKE2b's 512 bits under the name of 256; the other digests decide."""
+        dist = wheel()
+        longer = ("blake2_256_digest", blake2b(dist.content).hexdigest())
+        self.assertEqual(self.upload(dist, [*plain(dist), *digests(dist, "md5", "sha256"), longer]).code, 200)
+        wrong = ("sha256_digest", "0" * 64)
+        self.assertEqual(self.upload(sdist(), [*plain(sdist()), wrong, longer]).code, 400)
 
     def test_58_maturin_sends_only_sha256(self) -> None:
         dist = wheel()
