@@ -109,6 +109,14 @@ class SearchTests(ShelvedCase):
                 xmlrpc.client.loads(answer.body.decode())
             assert fault.value.faultCode == 1
 
+    def test_entities_are_not_expanded(self) -> None:
+        """A document type is refused before anything is made of it."""
+        call = xmlrpc.client.dumps(({"name": ["gold"]},), "search").encode()
+        elsewhere = call.replace(b"<methodCall>", b'<!DOCTYPE methodCall SYSTEM "http://up.example/x"><methodCall>')
+        for body in (BOMB, elsewhere):
+            with pytest.raises(xmlrpc.client.Fault, match="a document type is not expected here"):
+                xmlrpc.client.loads(self.call(body).body.decode())
+
     def test_an_index_that_is_not_there(self) -> None:
         """404, as for every other question."""
         assert self.call(b"", "/alice/nowhere").code == 404
