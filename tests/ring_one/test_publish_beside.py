@@ -21,7 +21,7 @@ def docs(pages: dict[str, str]) -> Dist:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in pages.items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)  # always of the same time, so always the same bytes
     return Dist("anything.zip", out.getvalue())
 
 
