@@ -18,12 +18,15 @@ from types import FrameType
 import orjson
 from attrs import asdict
 
-from bench.figures import FIGURES, Run
+from bench.figures import FIGURES as READING
+from bench.figures import Run
 from bench.material import QUICK, Material, Plan
-from bench.peers import PEERS, Peer, Tools
+from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
+from bench.publishing import publishing
 from bench.table import Row, markdown
 
+FIGURES = {**READING, "publishing": publishing}
 _HERE = Path(__file__).parent
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pypicache-bench"
 
@@ -122,7 +125,8 @@ def main(given: Sequence[str]) -> None:
     options = arguments(given)
     signal.signal(signal.SIGTERM, stop)
     plan = QUICK if options.quick else Plan()
-    wanted = options.server or list(PEERS)
+    useful = TAKES_UPLOADS if options.only == ["publishing"] else PEERS
+    wanted = options.server or [name for name in PEERS if name in useful]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="pypicache-bench-") as directory:
         begun = time.monotonic()

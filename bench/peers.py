@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import os
 import re
 import sys
@@ -17,6 +14,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 import pypicache
+from bench.accounts import Account
 from bench.client import get
 from bench.processes import Failed, Missing, Process, free_port, plain_environment, program, run, wait_until
 
@@ -32,6 +30,11 @@ class Peer:
     version: str
     index: str  # URL of its simple index, with a slash at the end
     process: Process
+
+    def server(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.index)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def start(self) -> float:
         """Start it and ask for a small page until there is one.
@@ -194,42 +197,22 @@ def prepare_devpi(work: Path, upstream: str, tools: Tools) -> Peer:
     process = Process(command, environment, work / "log", work)
     process.start()
     try:
-        _make_mirror(process, port, upstream)
+        _make_mirror(process, f"http://127.0.0.1:{port}", upstream)
     finally:
         process.stop()
     return Peer("devpi-server", tools.version("devpi-server"), f"http://127.0.0.1:{port}/root/pypi/+simple/", process)
 
 
-def _make_mirror(process: Process, port: int, upstream: str) -> None:
-    """Log in as root, whose password is empty at first, and create the index ``root/pypi``."""
+def _make_mirror(process: Process, server: str, upstream: str) -> None:
+    """Create the index ``root/pypi`` as soon as the server answers."""
     deadline = time.monotonic() + _START_LIMIT
-    token = ""
-    while not token:
+    root = None
+    while root is None:
         try:
-            answer = _json(port, "POST", "/+login", {"user": "root", "password": ""}, {})
-            token = str(answer["result"]["password"])
+            root = Account.login(server)
         except OSError:
             wait_until("devpi-server", deadline, process)
-    secret = base64.b64encode(f"root:{token}".encode()).decode()
-    options = {"type": "mirror", "mirror_url": upstream, "mirror_provides_core_metadata": True}
-    _json(port, "PUT", "/root/pypi", options, {"X-Devpi-Auth": secret})
-
-
-def _json(
-    port: int, method: str, path: str, body: Mapping[str, object], headers: Mapping[str, str]
-) -> dict[str, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
-        connection.request(method, path, json.dumps(body), sent)
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise Failed(f"devpi-server: {method} {path}: {answer.status} {content[:200]!r}")
-    decoded: dict[str, dict[str, object]] = json.loads(content)
-    return decoded
+    root.put("/root/pypi", {"type": "mirror", "mirror_url": upstream, "mirror_provides_core_metadata": True})
 
 
 def prepare_proxpi(work: Path, upstream: str, tools: Tools) -> Peer:
@@ -247,6 +230,8 @@ def prepare_proxpi(work: Path, upstream: str, tools: Tools) -> Peer:
     process = Process([*command, "proxpi.server:app"], environment, work / "log", work)
     return Peer("proxpi", tools.version("proxpi"), f"http://127.0.0.1:{port}/index/", process)
 
+
+TAKES_UPLOADS = {"pypicache", "devpi-server"}
 
 PEERS: Mapping[str, Callable[[Path, str, Tools], Peer]] = {
     "pypicache": prepare_pypicache,

@@ -1,0 +1,201 @@
+"""The figures of publishing: many small uploads, the page after one of them, and one large upload."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+from attrs import define, field
+
+from bench.accounts import Account, publisher
+from bench.figures import Run
+from bench.material import huge_wheel, packed
+from bench.peers import TAKES_UPLOADS, Peer
+from bench.processes import Failed, Missing
+from bench.table import Cell, Row
+from bench.uploads import Answer, Form, Line, Publishers, listed, twine_form
+
+_INDEX = "/bench/dev/"
+_PROJECTS = 40  # among which the small uploads are spread
+_PAGES = 10  # measured uploads with a page after each
+_PIP = {
+    "Accept": "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": "pip/25.0",
+}
+_HTML = {**_PIP, "Accept": "text/html"}
+
+
+@define
+class Publishing:
+    """Uploads to each server that takes them, with a new index on each."""
+
+    run: Run
+    accounts: dict[str, Account] = field(factory=dict)
+    small: list[Form] = field(factory=list)
+    long: list[Form] = field(factory=list)
+
+    def account(self, server: Peer) -> Account:
+        """Who uploads.
+
+        :raises Missing: the server takes no uploads.
+        """
+        if server.name not in TAKES_UPLOADS:
+            raise Missing("takes no uploads")
+        if server.name not in self.accounts:
+            self.accounts[server.name] = publisher(server.server())
+        return self.accounts[server.name]
+
+    def clients(self, server: Peer) -> Publishers:
+        """Eight of them."""
+        return Publishers(server.server(), _INDEX, self.account(server).basic())
+
+    def rate(self, server: Peer, number: int) -> dict[str, Cell]:
+        """Uploads per second of small wheels, and what the server says of them afterwards."""
+        warm = self.clients(server)
+        warm.run(self._forms("warm", 16), 60)
+        if warm.wrong:
+            raise Failed(warm.wrong[0])
+        if not self.small:
+            self.small = list(spread(self.run.plan.uploads, self.run.plan.small))
+        clients = self.clients(server)
+        used = server.process.processor_seconds()
+        seconds = clients.run(self.small, self.run.plan.upload_seconds)
+        used = server.process.processor_seconds() - used
+        wrong = len(clients.wrong) + self._lost(server, clients.sent)
+        note = f"{len(clients.sent)} files, {latency(clients.times)}, CPU {used:.1f} s"
+        return {"rate": Cell(len(clients.sent) / seconds, wrong, ", ".join([note, *clients.wrong[:1]]))}
+
+    def _lost(self, server: Peer, sent: list[Form]) -> int:
+        """How many files of successful uploads are not on the pages, or with another digest."""
+        with closing(Line.to(server.server())) as line:
+            pages = {number: listed(_page(line, f"small-{number:02}", _PIP)) for number in range(_PROJECTS)}
+        kept = {name: digest for page in pages.values() for name, digest in page.items()}
+        return sum(kept.get(form.file_name) != form.sha256 for form in sent)
+
+    def page(self, server: Peer, number: int) -> dict[str, Cell]:
+        """The page of a project with many files, asked for right after an upload into it."""
+        count, account = self.run.plan.many, self.account(server)
+        if not self.long:
+            self.long = list(self._forms("long", count + 2 * _PAGES))
+        ready = self.clients(server)
+        preparing = ready.run(self.long[:count], 600)
+        if ready.wrong or len(ready.sent) != count:
+            raise Failed(f"{len(ready.sent)} of {count} files uploaded: {ready.wrong[:1]}")
+        fresh = iter(self.long[count:])
+        with closing(Line.to(server.server())) as line:
+            cells = {}
+            for key, headers in (("json", _PIP), ("html", _HTML)):
+                times, page, wrong = [], Answer(0, "", {}, b""), 0
+                for _ in range(_PAGES):
+                    form = next(fresh)
+                    if line.post(_INDEX, account.basic(), form).status != 200:
+                        raise Failed(f"upload of {form.file_name} refused")
+                    begun = time.perf_counter()
+                    page = _page(line, "long", headers)
+                    times.append(time.perf_counter() - begun)
+                    wrong += listed(page).get(form.file_name) != form.sha256
+                cells[key] = Cell(statistics.median(times) * 1000, wrong, f"{latency(times)}, {_shape(page)}")
+        cells["fill"] = Cell(count / preparing, note=latency(ready.times))
+        return cells
+
+    def huge(self, server: Peer, number: int) -> dict[str, Cell]:
+        """One large upload, and how much memory it takes."""
+        account = self.account(server)
+        with TemporaryDirectory(prefix="huge-", dir=self.run.work) as directory:
+            huge_wheel(Path(directory), "huge", self.run.plan.huge)
+            [wheel] = Path(directory).iterdir()
+            form = twine_form("huge", "1.0", wheel.name, wheel)
+            os.sync()  # what was written for this one is not written back while the server writes
+            before = server.process.memory().now
+            server.process.forget_peak()
+            with closing(Line.to(server.server(), 900)) as line:
+                begun = time.perf_counter()
+                answer = line.post(_INDEX, account.basic(), form)
+                taken = time.perf_counter() - begun
+                if answer.status != 200:
+                    raise Failed(f"{answer.status} {answer.reason}")
+                wrong = listed(_page(line, "huge", _PIP)).get(form.file_name) != form.sha256
+            growth = max(0, server.process.memory().peak - before)
+        return {"seconds": Cell(taken, int(wrong), f"{form.size / taken / 1e6:.0f} MB/s"), "growth": Cell(growth)}
+
+    def _forms(self, project: str, count: int) -> Iterator[Form]:
+        """Small files of one project, eight to a release."""
+        for number in range(count):
+            version, tag = f"{number // 8}.0", f"py3-none-manylinux_2_{number % 8 + 17}_x86_64"
+            name, content, _ = packed(project, version, number.to_bytes(4), tag=tag)
+            yield twine_form(project, version, name, content)
+
+
+def spread(count: int, size: int) -> Iterator[Form]:
+    """Distinct wheels of ``size`` bytes, each of another project than the one before, one file to a release."""
+    block = os.urandom(size)
+    for number in range(count):
+        project, version = f"small-{number % _PROJECTS:02}", f"{number // _PROJECTS}.0"
+        empty = 790  # bytes that a wheel takes without its data
+        name, content, _ = packed(project, version, block[: size - empty - 4] + number.to_bytes(4))
+        yield twine_form(project, version, name, content)
+
+
+def latency(times: list[float]) -> str:
+    """Percentiles of seconds, told in milliseconds."""
+    if len(times) < 2:
+        return ""
+    cuts = statistics.quantiles(times, n=100, method="inclusive")
+    return f"p50 {cuts[49] * 1000:.3g} ms, p99 {cuts[98] * 1000:.3g} ms"
+
+
+def _page(line: Line, project: str, headers: dict[str, str]) -> Answer:
+    path = f"{_INDEX}+simple/{quote(project)}/"
+    answer = line.get(path, headers)
+    if answer.status != 200:
+        raise Failed(f"{path}: {answer.status} {answer.reason}")
+    return answer
+
+
+def _shape(page: Answer) -> str:
+    """Kind, coding and size of a page."""
+    kind = "JSON" if "json" in page.headers.get("content-type", "") else "HTML"
+    return f"{kind} {page.headers.get('content-encoding', 'identity')} {len(page.body) / 1000:,.0f} kB"
+
+
+def publishing(run: Run) -> list[Row]:
+    """All of them, in one round."""
+    plan, devpi = run.plan, "devpi-server"
+    figures = Publishing(run)
+    rows = run.rows(
+        {
+            "rate": Row(
+                figure=f"uploads of {plan.small // 1000} KB wheels, 8 clients", unit="uploads/s", reference=devpi,
+                goal=5, more_is_better=True,
+            )
+        },
+        figures.rate, direct=False,
+    )  # fmt: skip
+    after = f"page of {plan.many:,} files right after an upload"
+    rows += run.rows(
+        {
+            "json": Row(figure=f"{after}, as pip asks for it", unit="ms", reference=devpi, goal=0.2),
+            "html": Row(figure=f"{after}, HTML", unit="ms", reference=devpi, goal=0.2),
+            "fill": Row(
+                figure=f"uploads of {plan.many:,} files into one project, 8 clients", unit="uploads/s",
+                reference=devpi, more_is_better=True,
+            ),
+        },
+        figures.page, direct=False,
+    )  # fmt: skip
+    figure = f"upload of one wheel of {plan.huge / 1e6:,.0f} MB"
+    rows += run.rows(
+        {
+            "seconds": Row(figure=figure, unit="s", reference=devpi),
+            "growth": Row(figure=f"{figure}: growth of memory at most", unit="MiB", reference=devpi),
+        },
+        figures.huge, direct=False,
+    )  # fmt: skip
+    return rows
