@@ -20,6 +20,7 @@ from attrs import asdict
 
 from bench.figures import FIGURES as READING
 from bench.figures import Run
+from bench.filling import write_dump
 from bench.material import QUICK, Material, Plan
 from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
@@ -61,6 +62,8 @@ def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iter
     """Make the material and start the upstream and the servers; stop them all at the end, whatever happens."""
     with ExitStack() as stack:
         Material(work / "root").everything(plan)
+        if tools.dump is not None:
+            write_dump(tools.dump, plan.many)
         port, log = free_port(), work / "access.log"
         log.touch()
         command: list[str | Path] = [sys.executable, "-m", "bench.upstream", work / "root", str(port), log]
@@ -130,7 +133,9 @@ def main(given: Sequence[str]) -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="pypicache-bench-") as directory:
         begun = time.monotonic()
-        with servers(plan, Path(directory), Tools(options.peers), wanted) as run:
+        publishes = "publishing" in (options.only or FIGURES)
+        tools = Tools(options.peers, Path(directory) / "dump" if publishes else None)
+        with servers(plan, Path(directory), tools, wanted) as run:
             for name in options.only or FIGURES:
                 say(f"{time.monotonic() - begun:4.0f} s  {name}")
                 rows += FIGURES[name](run)

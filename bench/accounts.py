@@ -1,4 +1,4 @@
-"""What is done once through the servers' own doors, with the requests of the devpi client: log in, make users and indexes."""
+"""What is done once through the servers' own doors, as the devpi client does: logins, users, indexes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Account:
 
 
 def publisher(server: str) -> Account:
-    """The user ``bench``, whom this makes together with the index ``bench/dev``; without bases, so that nobody is asked."""
+    """The user ``bench``, made together with the index ``bench/dev``; without bases, so that nobody else is asked."""
     root = Account.login(server)
     root.put("/bench", {"password": "bench-123"})
     account = Account.login(server, "bench", "bench-123")

@@ -16,6 +16,7 @@ from attrs import define, field
 import pypicache
 from bench.accounts import Account
 from bench.client import get
+from bench.filling import IMPORT
 from bench.processes import Failed, Missing, Process, free_port, plain_environment, program, run, wait_until
 
 _CHECKOUT = Path(pypicache.__file__).parent.parent
@@ -57,6 +58,7 @@ class Tools:
     """Where the peers from PyPI are installed; what is missing is installed when it is asked for."""
 
     directory: Path
+    dump: Path | None = None  # what a private index contains from the start, where publishing is measured
     refused: dict[str, str] = field(factory=dict)  # requirement -> why it could not be installed
 
     def program(self, name: str, *requirements: str) -> Path:
@@ -106,6 +108,8 @@ def prepare_pypicache(work: Path, upstream: str, tools: Tools) -> Peer:
         settings,
     ]
     environment = plain_environment(work, PYTHONPATH=str(_CHECKOUT))
+    if tools.dump is not None:
+        run([sys.executable, "-m", "bench.filling", work / "state", tools.dump], environment)
     return Peer(
         "pypicache",
         pypicache.__version__,
@@ -192,7 +196,10 @@ def prepare_devpi(work: Path, upstream: str, tools: Tools) -> Peer:
     port = free_port()
     environment = plain_environment(work)
     state = work / "state"
-    run([server.with_name("devpi-init"), "--serverdir", state, "--no-root-pypi"], environment)
+    program: list[str | Path] = [server.with_name("devpi-init")]
+    if tools.dump is not None:
+        program = [server.with_name("python"), "-c", IMPORT]
+    run([*program, "--serverdir", state, "--no-root-pypi", *filter(None, [tools.dump])], environment)
     command: list[str | Path] = [server, "--serverdir", state, "--host", "127.0.0.1", "--port", str(port)]
     process = Process(command, environment, work / "log", work)
     process.start()

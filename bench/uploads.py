@@ -97,19 +97,28 @@ class Answer:
 
 @define
 class Line:
-    """A connection that stays open; it reads answers to their end, and nothing else, so that it costs little."""
+    """A connection that stays open for as long as the server allows; it does little, so that it costs little.
 
-    connection: socket.socket
-    netloc: str
+    :ivar limit: seconds of silence after which it gives up.
+    """
+
+    server: str  # http://host:port
+    limit: float = 300
+    connection: socket.socket = field(init=False)
+    netloc: str = field(init=False)
     waiting: bytes = b""  # received, not read yet
 
-    @classmethod
-    def to(cls, server: str, limit: float = 300) -> Line:
-        """Connect to ``http://host:port``."""
-        parts = urlsplit(server)
-        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=limit)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(connection, parts.netloc)
+    def __attrs_post_init__(self) -> None:
+        """Connect."""
+        self.netloc = urlsplit(self.server).netloc
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect, or connect again."""
+        parts = urlsplit(self.server)
+        self.connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=self.limit)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.waiting = b""
 
     def close(self) -> None:
         """Hang up."""
@@ -149,8 +158,13 @@ class Line:
         _, status, reason = (first + " ").split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            return Answer(int(status), reason.strip(), headers, self._chunks())
-        return Answer(int(status), reason.strip(), headers, self._exactly(int(headers.get("content-length", "0"))))
+            body = self._chunks()
+        else:
+            body = self._exactly(int(headers.get("content-length", "0")))
+        if headers.get("connection", "").lower() == "close":
+            self.close()
+            self.connect()
+        return Answer(int(status), reason.strip(), headers, body)
 
     def _exactly(self, count: int) -> bytes:
         pieces, missing = [self.waiting[:count]], count - len(self.waiting)
@@ -206,7 +220,7 @@ class Publishers:
         """
         left = iter(forms)
         taking = threading.Lock()
-        lines = [Line.to(self.server) for _ in range(self.clients)]
+        lines = [Line(self.server) for _ in range(self.clients)]
         begun = time.perf_counter()
 
         def work(line: Line) -> None:
@@ -237,7 +251,7 @@ class Publishers:
         else:
             self.times.append(time.perf_counter() - asked)
             self.sent.append(form)
-        return answer.headers.get("connection", "").lower() != "close"
+        return True
 
 
 def listed(page: Answer) -> dict[str, str]:
