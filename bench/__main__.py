@@ -9,25 +9,39 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 import orjson
-from attrs import asdict
+from attrs import asdict, evolve
 
-from bench.figures import FIGURES as READING
-from bench.figures import Run
+from bench.chart import svg
+from bench.figures import Run, cold, herd, resting
 from bench.filling import write_dump
+from bench.installing import install, pip
+from bench.lasting import lasting, workers
 from bench.material import QUICK, Material, Plan
 from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
 from bench.publishing import publishing
-from bench.table import Row, markdown
+from bench.rates import rates
+from bench.table import Row, judged, markdown
 
-FIGURES = {**READING, "publishing": publishing}
+FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
+    "resting": resting,
+    "cold": cold,
+    "herd": herd,
+    "install": install,
+    "rates": rates,
+    "pip": pip,
+    "workers": workers,
+    "publishing": publishing,
+    "lasting": lasting,
+}
 _HERE = Path(__file__).parent
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pypicache-bench"
 
@@ -47,6 +61,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--server", action="append", choices=PEERS, metavar="SERVER", help=f"one of {', '.join(PEERS)}; may be repeated"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers; default: bench/results/")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the bars; default: beside the numbers")
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="how long the mixed load lasts")
     parser.add_argument(
         "--peers",
         type=Path,
@@ -76,11 +92,14 @@ def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iter
         peers: dict[str, Peer] = {}
         starts: dict[str, float] = {}
         gaps: dict[str, str] = {}
-        for name in wanted:
-            place = work / name
-            place.mkdir()
+        preparing: dict[str, Future[Peer]] = {}
+        with ThreadPoolExecutor() as pool:
+            for name in wanted:
+                (work / name).mkdir()
+                preparing[name] = pool.submit(PEERS[name], work / name, upstream.index, tools)
+        for name, prepared in preparing.items():
             try:
-                peer = PEERS[name](place, upstream.index, tools)
+                peer = prepared.result()
                 stack.callback(peer.process.stop)
                 starts[name] = peer.start()
                 peers[name] = peer
@@ -108,7 +127,17 @@ def write(path: Path, run: Run, rows: list[Row]) -> None:
     content = {
         "about": about(run),
         "plan": asdict(run.plan),
-        "rows": [{**asdict(row), "ratio": row.ratio()} for row in rows],
+        "versions": {peer.name: peer.version for peer in run.peers.values()},
+        "missing": dict(run.gaps),
+        "rows": [
+            {
+                **asdict(row),
+                "goals": [
+                    {**asdict(goal), "measured": row.measured(goal), "reached": row.reached(goal)} for goal in row.goals
+                ],
+            }
+            for row in rows
+        ],
     }
     path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
@@ -128,6 +157,8 @@ def main(given: Sequence[str]) -> None:
     options = arguments(given)
     signal.signal(signal.SIGTERM, stop)
     plan = QUICK if options.quick else Plan()
+    if options.soak is not None:
+        plan = evolve(plan, soak=options.soak)
     useful = TAKES_UPLOADS if options.only == ["publishing"] else PEERS
     wanted = options.server or [name for name in PEERS if name in useful]
     rows: list[Row] = []
@@ -141,8 +172,10 @@ def main(given: Sequence[str]) -> None:
                 rows += FIGURES[name](run)
             results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
             write(results, run, rows)
-            print(about(run) + "\n\n" + markdown(rows, [*wanted, "direct"]))
-    say(f"{time.monotonic() - begun:4.0f} s  written to {results}")
+            drawing = options.svg or results.with_suffix(".svg")
+            drawing.write_text(svg(rows, [*wanted, "direct"]))
+            print(f"{about(run)}\n{judged(rows)}\n\n{markdown(rows, [*wanted, 'direct'])}")
+    say(f"{time.monotonic() - begun:4.0f} s  written to {results}, drawn in {drawing}")
 
 
 if __name__ == "__main__":

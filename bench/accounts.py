@@ -50,12 +50,12 @@ class Account:
         return base64.b64encode(f"{self.user}:{self.token}".encode()).decode()
 
 
-def publisher(server: str) -> Account:
-    """The user ``bench``, made together with the index ``bench/dev``; without bases, so that nobody else is asked."""
+def publisher(server: str, name: str = "bench") -> Account:
+    """A new user, made together with the index ``{name}/dev``; without bases, so that nobody else is asked."""
     root = Account.login(server)
-    root.put("/bench", {"password": "bench-123"})
-    account = Account.login(server, "bench", "bench-123")
-    account.put("/bench/dev", {"type": "stage", "bases": []})
+    root.put(f"/{name}", {"password": f"{name}-123"})
+    account = Account.login(server, name, f"{name}-123")
+    account.put(f"/{name}/dev", {"type": "stage", "bases": []})
     return account
 
 

@@ -32,16 +32,17 @@ class Plan:
     herd: int = 50  # clients that want the same cold wheel
     many: int = 4_000  # files on the long page
     rounds: int = 3  # repetitions of what can be repeated, the median of which is told
-    seconds: float = 5.0  # of each request rate
+    seconds: float = 4.0  # of each request rate
     uploads: int = 8_000  # small wheels, at most, that the publishing clients have to send
     upload_seconds: float = 8.0  # of publishing, unless everything was sent before
     huge: int = 1_000_000_000  # the wheel that is published in one piece
+    soak: float = 15.0  # of mixed load
     delay: float = 0.05  # the upstream's, before each answer, where the upstream is slow
 
 
 QUICK = Plan(
-    set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=2.0,
-    uploads=2_000, upload_seconds=2.0, huge=100_000_000,
+    set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=1.0,
+    uploads=2_000, upload_seconds=2.0, huge=100_000_000, soak=4.0,
 )  # fmt: skip
 
 

@@ -89,12 +89,13 @@ class Tools:
         return run([self.directory / "bin" / "python", "-c", code], os.environ).strip()
 
 
-def prepare_pypicache(work: Path, upstream: str, tools: Tools) -> Peer:
-    """This checkout, with its defaults."""
+def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0) -> Peer:
+    """This checkout, with its defaults; ``workers`` is set if it is not 0."""
     port = free_port()
     settings = work / "pypicache.toml"
+    more = f"workers = {workers}\n" if workers else ""
     settings.write_text(
-        f'[server]\nlisten = ["tcp:{port}:interface=127.0.0.1"]\nstate = "{work / "state"}"\n\n'
+        f'[server]\n{more}listen = ["tcp:{port}:interface=127.0.0.1"]\nstate = "{work / "state"}"\n\n'
         f'[indexes."root/pypi"]\ntype = "mirror"\nmirror_url = "{upstream}"\n'
     )
     if not (_CHECKOUT / "pypicache" / "cli.py").exists():
@@ -146,7 +147,7 @@ pid %(work)s/nginx.pid;
 error_log %(work)s/error.log;
 events { worker_connections 1024; }
 http {
-    access_log off;
+    access_log %(work)s/access.log combined;
     sendfile on;
     tcp_nopush on;
     keepalive_requests 1000000;
@@ -181,6 +182,8 @@ http {
             proxy_ignore_headers Vary Cache-Control;
             proxy_cache_valid 200 30m;
             proxy_cache_revalidate on;
+            proxy_cache_use_stale error timeout updating;
+            proxy_cache_background_update on;
             proxy_cache_lock on;
             proxy_cache_lock_timeout 600s;
             proxy_cache_lock_age 600s;

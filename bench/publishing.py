@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from bench.filling import INDEX, PROJECT, long_wheel
 from bench.material import huge_wheel, packed
 from bench.peers import TAKES_UPLOADS, Peer
 from bench.processes import Failed, Missing
-from bench.table import Cell, Row
+from bench.table import Cell, Goal, Row
 from bench.uploads import Answer, Form, Line, Publishers, listed, twine_form
 
 _INDEX = "/bench/dev/"
@@ -131,11 +132,10 @@ class Publishing:
 
 def spread(count: int, size: int, label: str = "small") -> Iterator[Form]:
     """Distinct wheels of ``size`` bytes, each of another project than the one before, one file to a release."""
-    block = os.urandom(size)
+    block = os.urandom(size - len(packed(f"{label}-00", "1.0", b"")[1]) - 4)
     for number in range(count):
         project, version = f"{label}-{number % _PROJECTS:02}", f"{number // _PROJECTS}.0"
-        empty = 790  # bytes that a wheel takes without its data
-        name, content, _ = packed(project, version, block[: size - empty - 4] + number.to_bytes(4, "big"))
+        name, content, _ = packed(project, version, block + number.to_bytes(4, "big"))
         yield twine_form(project, version, name, content)
 
 
@@ -165,29 +165,29 @@ def publishing(run: Run) -> list[Row]:
     """All of them, in one round."""
     plan, devpi = run.plan, "devpi-server"
     figures = Publishing(run)
-    rows = run.rows(
-        {
-            "rate": Row(
-                figure=f"uploads of {plan.small // 1000} KB wheels, 8 clients", unit="uploads/s", reference=devpi,
-                goal=5, more_is_better=True,
-            )
-        },
-        figures.rate, direct=False,
-    )  # fmt: skip
-    after = f"page of {plan.many:,} files right after an upload"
-    rows += run.rows(
-        {
-            "json": Row(figure=f"{after}, as pip asks for it", unit="ms", reference=devpi, goal=0.2),
-            "html": Row(figure=f"{after}, HTML", unit="ms", reference=devpi, goal=0.2),
-        },
-        figures.page, direct=False,
-    )  # fmt: skip
+    figure = f"uploads of {plan.small // 1000} KB wheels, 8 clients"
+    row = Row(figure=figure, unit="uploads/s", goals=(Goal(5, devpi),), more_is_better=True)
+    rows = run.rows({"rate": row}, figures.rate, direct=False)
+    after, goals = f"page of {plan.many:,} files right after an upload", (Goal(0.2, devpi),)
+    pages = {
+        "json": Row(figure=f"{after}, as pip asks for it", unit="ms", goals=goals),
+        "html": Row(figure=f"{after}, HTML", unit="ms", goals=goals),
+    }
+    rows += run.rows(pages, figures.page, direct=False)
     figure = f"upload of one wheel of {plan.huge / 1e6:,.0f} MB"
-    rows += run.rows(
-        {
-            "seconds": Row(figure=figure, unit="s", reference=devpi),
-            "growth": Row(figure=f"{figure}: growth of memory at most", unit="MiB", reference=devpi),
-        },
-        figures.huge, direct=False,
-    )  # fmt: skip
-    return rows
+    huge = {
+        "seconds": Row(figure=figure, unit="s", goals=(Goal(None, devpi),)),
+        "growth": Row(figure=f"{figure}: growth of memory at most", unit="MiB", goals=()),
+    }
+    return rows + run.rows(huge, figures.huge, direct=False)
+
+
+def uploading(server: Peer, stop: threading.Event) -> int:
+    """Upload small files, ten a second, until told to stop; how many were refused."""
+    account = publisher(server.server(), "mixed")
+    forms = spread(1_000_000, 8_000, "mixed")
+    wrong = 0
+    with closing(Line(server.server())) as line:
+        while not stop.wait(0.1):
+            wrong += line.post("/mixed/dev/", account.basic(), next(forms)).status != 200
+    return wrong

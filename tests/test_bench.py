@@ -1,4 +1,4 @@
-"""The parts of the benchmark that compute: what wrk printed, what a log says, what the table shows, what is served."""
+"""The parts of the benchmark that compute: what wrk printed, what a log says, what is served."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.client import Rate
-from bench.figures import median
 from bench.material import Material, Plan
 from bench.processes import Failed
-from bench.table import Cell, Row, markdown, number
 from bench.upstream import requests
 
 WRK = """Running 2s test @ http://127.0.0.1:8000/
@@ -75,56 +73,6 @@ class LogTests(SynchronousTestCase):
         )
         self.assertEqual(requests(log, "/files/a/x.whl"), 2)
         self.assertEqual(requests(log, "/files/a/x.whl", "HEAD"), 1)
-
-
-class TableTests(SynchronousTestCase):
-    """The table."""
-
-    def row(self, ours: Cell, theirs: Cell, more: bool = False) -> Row:
-        """A row with a goal of 1.25."""
-        cells = {"pypicache": ours, "nginx": theirs}
-        return Row(figure="f", unit="s", cells=cells, goal=1.25, more_is_better=more)
-
-    def test_goal(self) -> None:
-        """A time may be at most the goal's multiple of the reference, a rate must be at least that."""
-        self.assertEqual(self.row(Cell(2.5), Cell(2.0)).verdict(), "≤ 1.25 yes")
-        self.assertEqual(self.row(Cell(2.6), Cell(2.0)).verdict(), "≤ 1.25 NO")
-        self.assertEqual(self.row(Cell(2.4), Cell(2.0), more=True).verdict(), "≥ 1.25 NO")
-
-    def test_errors_miss_the_goal(self) -> None:
-        """However fast it was."""
-        self.assertEqual(self.row(Cell(0.1, errors=1), Cell(2.0)).verdict(), "≤ 1.25 NO")
-
-    def test_gaps_have_no_ratio(self) -> None:
-        """Neither a missing server nor a reference of nothing can be divided."""
-        for ours, theirs in [(Cell(None), Cell(2.0)), (Cell(1.0), Cell(None)), (Cell(1.0), Cell(0.0))]:
-            row = self.row(ours, theirs)
-            self.assertEqual((row.ratio(), row.verdict()), (None, "≤ 1.25"))
-
-    def test_numbers(self) -> None:
-        """Three digits are enough to compare."""
-        self.assertEqual([number(value) for value in [0.012345, 12.345, 123.45, 12345.6, 3.0]],
-                         ["0.0123", "12.3", "123", "12,346", "3"])  # fmt: skip
-
-    def test_markdown(self) -> None:
-        """A column per server in the order asked for, gaps named, text that cannot break the table."""
-        rows = [
-            Row(figure="a|b", unit="s", cells={"pypicache": Cell(3.0, 2, "why"), "nginx": Cell(2.0)}),
-            Row(figure="c", unit="", cells={"pypicache": Cell(1.0), "nginx": Cell(None, note="not\ninstalled")}),
-        ]
-        self.assertEqual(
-            markdown(rows, ["pypicache", "nginx", "devpi-server"]),
-            "| figure | unit | pypicache | nginx | devpi-server | pypicache / reference | goal |\n"
-            "| --- | --- | ---: | ---: | ---: | ---: | --- |\n"
-            "| a\\|b | s | 3 (2 errors, why) | 2 | - | 1.5 (nginx) |  |\n"
-            "| c |  | 1 | not installed | - |  |  |\n",
-        )
-
-    def test_median(self) -> None:
-        """Failed rounds do not hide the others' numbers, and no error is lost."""
-        cells = [Cell(9.0, 1), Cell(None, note="failed"), Cell(2.0), Cell(3.0, 2, "last")]
-        self.assertEqual(median(cells), Cell(3.0, 3, "last"))
-        self.assertEqual(median([Cell(None, note="failed")]), Cell(None, note="failed"))
 
 
 class MaterialTests(SynchronousTestCase):
