@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -20,16 +20,18 @@ import orjson
 from attrs import asdict, evolve
 
 from bench.chart import svg
+from bench.commits import BEFORE, both
 from bench.figures import Run, cold, herd, resting
 from bench.filling import write_dump
 from bench.installing import install, pip
+from bench.instructions import instructions
 from bench.lasting import lasting, workers
-from bench.material import QUICK, Material, Plan
+from bench.material import COMPARING, QUICK, Material, Plan
 from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
 from bench.publishing import publishing
 from bench.rates import rates
-from bench.table import Row, judged, markdown
+from bench.table import Goal, Row, judged, markdown
 
 FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
     "resting": resting,
@@ -42,6 +44,8 @@ FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
     "publishing": publishing,
     "lasting": lasting,
 }
+Prepare = Callable[[Path, str, Tools], Peer]
+EXTRA = {"instructions": instructions}  # only when asked for
 _HERE = Path(__file__).parent
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pypicache-bench"
 
@@ -53,12 +57,15 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=FIGURES,
+        choices={**FIGURES, **EXTRA},
         metavar="FIGURE",
-        help=f"one of {', '.join(FIGURES)}; may be repeated",
+        help=f"one of {', '.join({**FIGURES, **EXTRA})}; may be repeated",
     )
     parser.add_argument(
         "--server", action="append", choices=PEERS, metavar="SERVER", help=f"one of {', '.join(PEERS)}; may be repeated"
+    )
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("BEFORE", "AFTER"), help="measure two commits of this repository in turn"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers; default: bench/results/")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the bars; default: beside the numbers")
@@ -74,7 +81,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 @contextmanager
-def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iterator[Run]:
+def servers(plan: Plan, work: Path, tools: Tools, wanted: Mapping[str, Prepare]) -> Iterator[Run]:
     """Make the material and start the upstream and the servers; stop them all at the end, whatever happens."""
     with ExitStack() as stack:
         Material(work / "root").everything(plan)
@@ -94,9 +101,9 @@ def servers(plan: Plan, work: Path, tools: Tools, wanted: Iterable[str]) -> Iter
         gaps: dict[str, str] = {}
         preparing: dict[str, Future[Peer]] = {}
         with ThreadPoolExecutor() as pool:
-            for name in wanted:
+            for name, prepare in wanted.items():
                 (work / name).mkdir()
-                preparing[name] = pool.submit(PEERS[name], work / name, upstream.index, tools)
+                preparing[name] = pool.submit(prepare, work / name, upstream.index, tools)
         for name, prepared in preparing.items():
             try:
                 peer = prepared.result()
@@ -156,24 +163,33 @@ def main(given: Sequence[str]) -> None:
     """Measure, print, write."""
     options = arguments(given)
     signal.signal(signal.SIGTERM, stop)
-    plan = QUICK if options.quick else Plan()
+    plan = COMPARING if options.compare else QUICK if options.quick else Plan()
     if options.soak is not None:
         plan = evolve(plan, soak=options.soak)
     useful = TAKES_UPLOADS if options.only == ["publishing"] else PEERS
-    wanted = options.server or [name for name in PEERS if name in useful]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="pypicache-bench-") as directory:
         begun = time.monotonic()
-        publishes = "publishing" in (options.only or FIGURES)
+        publishes = "publishing" in (options.only or ([] if options.compare else FIGURES))
+        wanted: Mapping[str, Prepare] = {
+            name: prepare
+            for name, prepare in PEERS.items()
+            if (name in options.server if options.server else name in useful)
+        }
+        if options.compare:
+            before, after = options.compare
+            wanted = both(before, after, Path(directory) / "commits")
         tools = Tools(options.peers, Path(directory) / "dump" if publishes else None)
         with servers(plan, Path(directory), tools, wanted) as run:
-            for name in options.only or FIGURES:
+            for name in options.only or (["rates"] if options.compare else FIGURES):
                 say(f"{time.monotonic() - begun:4.0f} s  {name}")
-                rows += FIGURES[name](run)
+                rows += {**FIGURES, **EXTRA}[name](run)
+            if options.compare:
+                rows = [evolve(row, goals=(Goal(None, BEFORE),)) for row in rows]
             results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
             write(results, run, rows)
             drawing = options.svg or results.with_suffix(".svg")
-            drawing.write_text(svg(rows, [*wanted, "direct"]))
+            drawing.write_text(svg([row for row in rows if any(goal.of for goal in row.goals)], [*wanted, "direct"]))
             print(f"{about(run)}\n{judged(rows)}\n\n{markdown(rows, [*wanted, 'direct'])}")
     say(f"{time.monotonic() - begun:4.0f} s  written to {results}, drawn in {drawing}")
 

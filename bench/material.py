@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 JSON = "application/vnd.pypi.simple.v1+json"
 _DAY = (2024, 1, 1, 0, 0, 0)  # every member's date, so that the same run makes the same bytes
@@ -36,14 +36,20 @@ class Plan:
     uploads: int = 8_000  # small wheels, at most, that the publishing clients have to send
     upload_seconds: float = 8.0  # of publishing, unless everything was sent before
     huge: int = 1_000_000_000  # the wheel that is published in one piece
+    rate_rounds: int = 1  # in which rates are measured
+    counted: int = 50  # requests, at least, of which instructions are counted
     soak: float = 15.0  # of mixed load
     delay: float = 0.05  # the upstream's, before each answer, where the upstream is slow
 
 
 QUICK = Plan(
     set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=1.0,
-    uploads=2_000, upload_seconds=2.0, huge=100_000_000, soak=4.0,
+    uploads=2_000, upload_seconds=2.0, huge=100_000_000, soak=4.0, counted=20,
 )  # fmt: skip
+
+
+# Two commits are measured in turn, and often, so that what the machine does meanwhile meets both.
+COMPARING = evolve(QUICK, rounds=5, rate_rounds=5, seconds=2.0, mediums=9, big=200 * _MIB)
 
 
 @frozen

@@ -19,7 +19,7 @@ from bench.client import get
 from bench.filling import IMPORT
 from bench.processes import Failed, Missing, Process, free_port, plain_environment, program, run, wait_until
 
-_CHECKOUT = Path(pypicache.__file__).parent.parent
+CHECKOUT = Path(pypicache.__file__).parent.parent
 _START_LIMIT = 60.0  # seconds
 
 
@@ -37,7 +37,7 @@ class Peer:
         parts = urlsplit(self.index)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def start(self) -> float:
+    def start(self, limit: float = _START_LIMIT) -> float:
         """Start it and ask for a small page until there is one.
 
         :return: seconds from the start of the process to the whole page.
@@ -49,7 +49,7 @@ class Peer:
             with suppress(OSError):
                 answered = get(self.index + "small/").status == 200
             if not answered:
-                wait_until(self.name, begun + _START_LIMIT, self.process)
+                wait_until(self.name, begun + limit, self.process)
         return time.monotonic() - begun
 
 
@@ -89,8 +89,8 @@ class Tools:
         return run([self.directory / "bin" / "python", "-c", code], os.environ).strip()
 
 
-def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0) -> Peer:
-    """This checkout, with its defaults; ``workers`` is set if it is not 0."""
+def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0, checkout: Path = CHECKOUT) -> Peer:
+    """A checkout, with its defaults; ``workers`` is set if it is not 0."""
     port = free_port()
     settings = work / "pypicache.toml"
     more = f"workers = {workers}\n" if workers else ""
@@ -98,7 +98,7 @@ def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0)
         f'[server]\n{more}listen = ["tcp:{port}:interface=127.0.0.1"]\nstate = "{work / "state"}"\n\n'
         f'[indexes."root/pypi"]\ntype = "mirror"\nmirror_url = "{upstream}"\n'
     )
-    if not (_CHECKOUT / "pypicache" / "cli.py").exists():
+    if not (checkout / "pypicache" / "cli.py").exists():
         raise Missing("this checkout has no daemon")
     command: list[str | Path] = [
         sys.executable,
@@ -108,7 +108,7 @@ def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0)
         "--config",
         settings,
     ]
-    environment = plain_environment(work, PYTHONPATH=str(_CHECKOUT))
+    environment = plain_environment(work, PYTHONPATH=os.pathsep.join(map(str, (checkout, CHECKOUT))))
     if tools.dump is not None:
         run([sys.executable, "-m", "bench.filling", work / "state", tools.dump], environment)
     return Peer(
@@ -241,7 +241,7 @@ def prepare_proxpi(work: Path, upstream: str, tools: Tools) -> Peer:
     return Peer("proxpi", tools.version("proxpi"), f"http://127.0.0.1:{port}/index/", process)
 
 
-TAKES_UPLOADS = {"pypicache", "devpi-server"}
+TAKES_UPLOADS = {"pypicache", "before", "devpi-server"}
 
 PEERS: Mapping[str, Callable[[Path, str, Tools], Peer]] = {
     "pypicache": prepare_pypicache,

@@ -71,7 +71,7 @@ def _rate(
         return {"rate": _wrk(run_, server, url, headers, again)}
 
     row = Row(figure=figure, unit="requests/s", more_is_better=True, goals=_goals(*goals))
-    return run_.rows({"rate": row}, measure)
+    return run_.rows({"rate": row}, measure, run_.plan.rate_rounds)
 
 
 def _not_modified(run_: Run) -> list[Row]:
@@ -89,7 +89,7 @@ def _not_modified(run_: Run) -> list[Row]:
     row = Row(
         figure="the same page, not modified (304)", unit="requests/s", more_is_better=True, goals=(Goal(0.35, "nginx"),)
     )
-    return run_.rows({"rate": row}, measure)
+    return run_.rows({"rate": row}, measure, run_.plan.rate_rounds)
 
 
 def _wrk(run_: Run, server: Peer, url: str, headers: Mapping[str, str], reply: Reply) -> Cell:

@@ -13,6 +13,8 @@ import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.client import Rate
+from bench.commits import checked_out
+from bench.instructions import total
 from bench.material import Material, Plan
 from bench.processes import Failed
 from bench.upstream import requests
@@ -73,6 +75,27 @@ class LogTests(SynchronousTestCase):
         )
         self.assertEqual(requests(log, "/files/a/x.whl"), 2)
         self.assertEqual(requests(log, "/files/a/x.whl", "HEAD"), 1)
+
+
+class InstructionTests(SynchronousTestCase):
+    """Dumps of callgrind."""
+
+    def test_total(self) -> None:
+        """The last line counts, not the part of it that belongs to a function or a thread."""
+        self.assertEqual(total("summary: 12\n\nfn=(1)\n1 7\n\ntotals: 4711\n"), 4711)
+
+    def test_none(self) -> None:
+        """A dump that was cut off says nothing."""
+        self.assertRaises(Failed, total, "version: 1\n")
+
+
+class CommitTests(SynchronousTestCase):
+    """Two commits."""
+
+    def test_unknown(self) -> None:
+        """What is no commit is named."""
+        error = self.assertRaises(Failed, checked_out, "no-such-commit", Path())
+        self.assertIn("no-such-commit", str(error))
 
 
 class MaterialTests(SynchronousTestCase):
