@@ -181,16 +181,18 @@ def main(given: Sequence[str]) -> None:
             wanted = both(before, after, Path(directory) / "commits")
         tools = Tools(options.peers, Path(directory) / "dump" if publishes else None)
         with servers(plan, Path(directory), tools, wanted) as run:
+            run.with_direct = not options.compare
             for name in options.only or (["rates"] if options.compare else FIGURES):
                 say(f"{time.monotonic() - begun:4.0f} s  {name}")
                 rows += {**FIGURES, **EXTRA}[name](run)
+            columns = [*wanted, *(["direct"] if run.with_direct else [])]
             if options.compare:
                 rows = [evolve(row, goals=(Goal(None, BEFORE),)) for row in rows]
             results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
             write(results, run, rows)
             drawing = options.svg or results.with_suffix(".svg")
-            drawing.write_text(svg([row for row in rows if any(goal.of for goal in row.goals)], [*wanted, "direct"]))
-            print(f"{about(run)}\n{judged(rows)}\n\n{markdown(rows, [*wanted, 'direct'])}")
+            drawing.write_text(svg([row for row in rows if any(goal.of for goal in row.goals)], columns))
+            print(f"{about(run)}\n{judged(rows)}\n\n{markdown(rows, columns)}")
     say(f"{time.monotonic() - begun:4.0f} s  written to {results}, drawn in {drawing}")
 
 

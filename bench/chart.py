@@ -31,10 +31,12 @@ def svg(rows: Iterable[Row], servers: Sequence[str]) -> str:
         top += _HEAD
         for name, value in there.items():
             width = max(1.0, (_BARS_TO - _BARS_FROM) * value / longest)
+            errors = row.cells[name].errors
+            label = number(value) + (f", {errors} errors" if errors else "")
             color = _COLORS[servers.index(name) % len(_COLORS)]
             parts.append(f'<text x="{_BARS_FROM - 8}" y="{top + 12}" text-anchor="end">{escape(name)}</text>')
             parts.append(f'<rect x="{_BARS_FROM}" y="{top + 2}" width="{width:.1f}" height="13" fill="{color}"/>')
-            parts.append(f'<text x="{_BARS_FROM + width + 6:.1f}" y="{top + 12}">{number(value)}</text>')
+            parts.append(f'<text x="{_BARS_FROM + width + 6:.1f}" y="{top + 12}">{label}</text>')
             top += _LINE
         top += _GAP
     style = (

@@ -16,7 +16,7 @@ from bench.client import Herd, files, get
 from bench.material import Plan
 from bench.peers import Peer, Tools
 from bench.processes import Failed, Missing
-from bench.table import Cell, Goal, Row
+from bench.table import Cell, Goal, Row, number
 from bench.upstream import requests
 
 _ONCE = {"devpi-server", "proxpi"}  # told for orientation; measured once, because they take their time
@@ -37,21 +37,22 @@ class Run:
     starts: Mapping[str, float]  # seconds from the start to the first page
     gaps: Mapping[str, str]  # server -> why it is not there
     tools: Tools
+    with_direct: bool = True  # the upstream itself is measured as well, where that makes sense
 
     def rows(self, rows: Mapping[str, Row], measure: Measure, rounds: int = 1, direct: bool = True) -> list[Row]:
         """Measure all servers in turn, as often as ``rounds`` says, and fill the rows with the medians.
 
         :param direct: the upstream itself is measured, too, as the server ``direct``.
         """
-        servers = [*self.peers.values(), *([self.upstream] if direct else [])]
+        servers = [*self.peers.values(), *([self.upstream] if direct and self.with_direct else [])]
         seen: dict[tuple[str, str], list[Cell]] = {}
-        for number in range(rounds):
-            turn = number % len(servers)  # nobody is always first
+        for round_ in range(rounds):
+            turn = round_ % len(servers)  # nobody is always first
             for server in servers[turn:] + servers[:turn]:
-                if number and server.name in _ONCE:
+                if round_ and server.name in _ONCE:
                     continue
                 try:
-                    cells = measure(server, number)
+                    cells = measure(server, round_)
                 except Missing as error:
                     cells = dict.fromkeys(rows, Cell(None, note=str(error)))
                 except (Failed, OSError) as error:
@@ -80,10 +81,13 @@ class Run:
 
 
 def median(cells: list[Cell]) -> Cell:
-    """The median of the cells that have a number, the sum of their errors, the last note."""
+    """The median of the cells that have a number, how far they are apart, the sum of their errors, the last note."""
     values = [cell.value for cell in cells if cell.value is not None]
-    value = statistics.median(values) if values else None
-    return Cell(value, sum(cell.errors for cell in cells), cells[-1].note, cells[-1].details)
+    last, errors = cells[-1], sum(cell.errors for cell in cells)
+    if len(values) < 2:
+        return Cell(values[0] if values else None, errors, last.note, last.details)
+    note = ", ".join(filter(None, [f"{number(min(values))} to {number(max(values))}", last.note]))
+    return Cell(statistics.median(values), errors, note, {**last.details, "values": values})
 
 
 def resting(run: Run) -> list[Row]:

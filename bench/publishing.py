@@ -87,12 +87,15 @@ class Publishing:
         root = Account.login(server.server())
         fresh = iter(range(count, count + 2 * _PAGES + 1))
         cells: dict[str, Cell] = {}
+        uploads: list[float] = []
         with closing(Line(server.server())) as line:
 
             def after_upload(headers: dict[str, str]) -> tuple[float, Answer, bool]:
                 version, name, content = long_wheel(next(fresh))
                 form = twine_form(PROJECT, version, name, content)
+                begun = time.perf_counter()
                 answer = line.post(path, root.basic(), form)
+                uploads.append(time.perf_counter() - begun)
                 if answer.status != 200:
                     raise Failed(f"{name}: {answer.status} {answer.reason}")
                 begun = time.perf_counter()
@@ -102,11 +105,13 @@ class Publishing:
             there = len(listed(after_upload(_PIP)[1]))
             if there != count + 1:
                 raise Failed(f"the page has {there} of {count + 1} files")
+            uploads.clear()
             for key, headers in (("json", _PIP), ("html", _HTML)):
                 seen = [after_upload(headers) for _ in range(_PAGES)]
                 times = [taken for taken, _, _ in seen]
                 wrong = sum(not right for _, _, right in seen)
                 cells[key] = Cell(statistics.median(times) * 1000, wrong, f"{latency(times)}, {_shape(seen[-1][1])}")
+        cells["into"] = Cell(statistics.median(uploads) * 1000, note=latency(uploads))
         return cells
 
     def huge(self, server: Peer, number: int) -> dict[str, Cell]:
@@ -172,6 +177,7 @@ def publishing(run: Run) -> list[Row]:
     pages = {
         "json": Row(figure=f"{after}, as pip asks for it", unit="ms", goals=goals),
         "html": Row(figure=f"{after}, HTML", unit="ms", goals=goals),
+        "into": Row(figure=f"upload into a project of {plan.many:,} files, 1 client", unit="ms", goals=goals),
     }
     rows += run.rows(pages, figures.page, direct=False)
     figure = f"upload of one wheel of {plan.huge / 1e6:,.0f} MB"

@@ -81,9 +81,10 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_median(self) -> None:
-        """Failed rounds do not hide the others' numbers, and no error is lost."""
+        """Failed rounds do not hide the others' numbers, no error is lost, and it shows how far numbers are apart."""
         cells = [Cell(9.0, 1), Cell(None, note="failed"), Cell(2.0), Cell(3.0, 2, "last", {"bytes": 7})]
-        self.assertEqual(median(cells), Cell(3.0, 3, "last", {"bytes": 7}))
+        self.assertEqual(median(cells), Cell(3.0, 3, "2 to 9, last", {"bytes": 7, "values": [9.0, 2.0, 3.0]}))
+        self.assertEqual(median([Cell(3.0, 2, "only")]), Cell(3.0, 2, "only"))
         self.assertEqual(median([Cell(None, note="failed")]), Cell(None, note="failed"))
 
 
@@ -109,6 +110,11 @@ class ChartTests(SynchronousTestCase):
         self.assertEqual(again[2], ours[2])
         self.assertNotEqual(proxpi[2], ours[2])
         self.assertLess(proxpi[0], again[0])
+
+    def test_errors_are_told(self) -> None:
+        """A bar that looks good because answers were missing says so."""
+        cells = {"pypicache": Cell(1.0), "nginx": Cell(0.5, errors=3)}
+        self.assertIn(">0.5, 3 errors</text>", svg([Row(figure="a", unit="s", cells=cells)], ["pypicache", "nginx"]))
 
     def test_nothing_to_compare(self) -> None:
         """A single number makes no group, and zeros can be drawn."""
