@@ -19,8 +19,7 @@ from types import FrameType
 import orjson
 from attrs import asdict, evolve
 
-from bench.chart import svg
-from bench.commits import BEFORE, both
+from bench.commits import both
 from bench.figures import Run, cold, herd, resting
 from bench.filling import write_dump
 from bench.installing import install, pip
@@ -31,7 +30,7 @@ from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
 from bench.publishing import publishing
 from bench.rates import rates
-from bench.table import Goal, Row, judged, markdown
+from bench.table import Row
 
 FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
     "resting": resting,
@@ -185,14 +184,13 @@ def main(given: Sequence[str]) -> None:
             for name in options.only or (["rates"] if options.compare else FIGURES):
                 say(f"{time.monotonic() - begun:4.0f} s  {name}")
                 rows += {**FIGURES, **EXTRA}[name](run)
-            columns = [*wanted, *(["direct"] if run.with_direct else [])]
-            if options.compare:
-                rows = [evolve(row, goals=(Goal(None, BEFORE),)) for row in rows]
             results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
             write(results, run, rows)
             drawing = options.svg or results.with_suffix(".svg")
+            columns = [*wanted, *(["direct"] if run.with_direct else [])]
             drawing.write_text(svg([row for row in rows if any(goal.of for goal in row.goals)], columns))
-            print(f"{about(run)}\n{judged(rows)}\n\n{markdown(rows, columns)}")
+            table = compared(rows) if options.compare else f"{judged(rows)}\n\n{markdown(rows, columns)}"
+            print(f"{about(run)}\n\n{table}")
     say(f"{time.monotonic() - begun:4.0f} s  written to {results}, drawn in {drawing}")
 
 

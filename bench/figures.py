@@ -87,7 +87,13 @@ def median(cells: list[Cell]) -> Cell:
     if len(values) < 2:
         return Cell(values[0] if values else None, errors, last.note, last.details)
     note = ", ".join(filter(None, [f"{number(min(values))} to {number(max(values))}", last.note]))
-    return Cell(statistics.median(values), errors, note, {**last.details, "values": values})
+    details: dict[str, object] = {**last.details, "values": values}
+    for key in last.details:
+        told = [cell.details.get(key) for cell in cells]
+        numbers = [value for value in told if isinstance(value, int | float)]
+        if len(numbers) == len(told):
+            details[key] = statistics.median(numbers)
+    return Cell(statistics.median(values), errors, note, details)
 
 
 def resting(run: Run) -> list[Row]:

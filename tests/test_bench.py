@@ -13,10 +13,11 @@ import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.client import Rate
-from bench.commits import checked_out
+from bench.commits import checked_out, compared, ratios
 from bench.instructions import total
 from bench.material import Material, Plan
 from bench.processes import Failed
+from bench.table import Cell, Row
 from bench.upstream import requests
 
 WRK = """Running 2s test @ http://127.0.0.1:8000/
@@ -96,6 +97,33 @@ class CommitTests(SynchronousTestCase):
         """What is no commit is named."""
         error = self.assertRaises(Failed, checked_out, "no-such-commit", Path())
         self.assertIn("no-such-commit", str(error))
+
+    def test_rounds_are_compared(self) -> None:
+        """Each round with the same round of the other; one that cannot be divided is left out."""
+        before, after = Cell(3.0, details={"values": [2.0, 4.0, 0.0]}), Cell(6.0, details={"values": [3.0, 5.0, 1.0]})
+        self.assertEqual(ratios(before, after), [1.5, 1.25])
+        self.assertEqual(ratios(Cell(2.0), Cell(3.0)), [1.5])
+        self.assertEqual(ratios(Cell(None), Cell(3.0)), [])
+
+    def test_table(self) -> None:
+        """The median of the ratios and how far they reach; a gap keeps its reason."""
+        cells = {
+            "before": Cell(2.0, details={"values": [1.0, 2.0, 4.0], "processor_us_per_request": 200.0}),
+            "pypicache": Cell(3.0, 1, details={"values": [3.0, 3.0, 4.0], "processor_us_per_request": 100.0}),
+        }
+        lines = compared(
+            [
+                Row(figure="f", unit="s", cells=cells),
+                Row(figure="g", unit="s", cells={"before": Cell(None, note="failed: why")}),
+            ]
+        ).splitlines()
+        self.assertEqual(
+            lines[2:],
+            [
+                "| f | s | 2 | 3 | 1.500 (1.000 to 3.000), 0 and 1 errors | 0.500 (200 to 100 µs) |",
+                "| g | s | failed: why |  | - | - |",
+            ],
+        )
 
 
 class MaterialTests(SynchronousTestCase):
