@@ -19,7 +19,8 @@ from types import FrameType
 import orjson
 from attrs import asdict, evolve
 
-from bench.commits import both
+from bench.chart import svg
+from bench.commits import both, compared
 from bench.figures import Run, cold, herd, resting
 from bench.filling import write_dump
 from bench.installing import install, pip
@@ -30,7 +31,7 @@ from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
 from bench.publishing import publishing
 from bench.rates import rates
-from bench.table import Row
+from bench.table import Row, judged, markdown
 
 FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
     "resting": resting,
@@ -177,7 +178,10 @@ def main(given: Sequence[str]) -> None:
         }
         if options.compare:
             before, after = options.compare
-            wanted = both(before, after, Path(directory) / "commits")
+            try:
+                wanted = both(before, after, Path(directory) / "commits")
+            except (Failed, Missing) as error:
+                raise SystemExit(str(error)) from error
         tools = Tools(options.peers, Path(directory) / "dump" if publishes else None)
         with servers(plan, Path(directory), tools, wanted) as run:
             run.with_direct = not options.compare
