@@ -26,6 +26,7 @@ class Catalog:
         self._make_mirror = make_mirror
         self._make_stage = make_stage
         self._made: dict[str, Mirror | Layered] = {}
+        self._orders: dict[str, tuple[int, Sequence[Stage | Mirror]]] = {}
 
     def find(self, user: str, index: str) -> Index:
         """An index.
@@ -61,7 +62,12 @@ class Catalog:
 
     def order(self, name: str) -> Sequence[Stage | Mirror]:
         """The indexes that an index is made of, in the order in which they are asked: stages, then mirrors."""
+        known = self._orders.get(name)
+        if known is None or known[0] != self._state.generation:
+            known = self._orders[name] = (self._state.generation, self._order(name))
+        return known[1]
 
+    def _order(self, name: str) -> Sequence[Stage | Mirror]:
         def bases_of(other: str) -> Sequence[str] | None:
             spec = self._state.specs.get(other)
             return None if spec is None else spec.bases if isinstance(spec, StageSpec) else ()

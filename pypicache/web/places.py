@@ -18,17 +18,25 @@ def outside_url(request: Request, configured: str | None) -> str:
 
     The header ``X-outside-url`` of a front end wins over the configuration, that over the connection's own host.
     """
-    for candidate in (header(request, "x-outside-url"), configured):
-        if candidate is not None:
-            parts = urlsplit(candidate)
-            if parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc) and _PATH.fullmatch(parts.path):
-                return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    told = told_url(header(request, "x-outside-url"), configured)
+    if told is not None:
+        return told
     scheme = "https" if request.isSecure() else "http"
     host = header(request, "host") or ""
     if not _HOST.fullmatch(host):
         place = request.getHost()
         host = f"{getattr(place, 'host', 'localhost')}:{getattr(place, 'port', 80)}"
     return f"{scheme}://{host}"
+
+
+def told_url(by_front_end: str | None, configured: str | None) -> str | None:
+    """The outside URL that a front end's header says, or else the configuration; ``None`` if neither can be one."""
+    for candidate in (by_front_end, configured):
+        if candidate is not None:
+            parts = urlsplit(candidate)
+            if parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc) and _PATH.fullmatch(parts.path):
+                return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return None
 
 
 def path_of(url: str) -> str:
