@@ -49,11 +49,13 @@ from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
+from pypicache.web.at_hand import AtHand
 from pypicache.web.callers import Callers
 from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.json_api import JsonApi
+from pypicache.web.lane import Lane
 from pypicache.web.pages import Pages
 from pypicache.web.projects import Projects
 from pypicache.web.push import PushWire, is_push
@@ -102,6 +104,7 @@ class House:
     accounts: Accounts
     uploads: Uploads
     door: Door
+    lane: Lane
 
     def open_ledger(self, settings: Settings) -> None:
         """Bring the truth up to date, and load what every request asks for. Blocks.
@@ -184,7 +187,8 @@ def build(
         node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, ledger=ledger,
         figures=figures, clock=clock,
     )  # fmt: skip
-    simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
+    ready = ReadyPages(in_thread)
+    simple = SimplePages(ready, lists, clock=clock, client_max_age=settings.client_max_age)
     passwords = Passwords(in_thread)
     secret = settings.secret_file
     key = own_secret(settings.state / "secret") if secret is None else read_secret(secret)
@@ -235,10 +239,14 @@ def build(
         catalog=catalog, library=library, evictor=evictor, shelf=shelf, memory=memory, clock=clock,
         in_thread=in_thread, tasks=tasks, refresh_ahead=settings.refresh_ahead,
     )  # fmt: skip
+    lane = Lane(
+        AtHand(catalog, callers, ready, library), simple, shelf, clock, settings.outside_url, headers,
+        lambda: ledger.serial, figures.sent,
+    )  # fmt: skip
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads, lane=lane,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
@@ -293,6 +301,7 @@ class Daemon(Service):
         house.open_ledger(settings)
         self._house = house
         self._site.resource = house.door
+        self._site.lane = house.lane
         self._remembering.start()
         self._recording.start()
         self._working.start()

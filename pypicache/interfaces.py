@@ -26,11 +26,10 @@ class IIndex(Interface):
         :raises NotFound: it is known that the index has no such project.
         """
 
-    def held(name: ProjectName, path: str) -> tuple[Project, File] | None:
-        """What :meth:`open` would open on the shelf, if that can be told without asking anybody; ``None`` if it cannot.
+    def held(name: ProjectName, path: str) -> File | None:
+        """The file that :meth:`open` would open, if it can be told without asking anybody; ``None`` if it cannot.
 
-        :return: the listing in which the file was found, and the file. As long as the listing is the same value, so is
-            the file.
+        :raises NotFound: it is known that the project, as this index sees it, lists no such file.
         """
 
     async def open(name: ProjectName, path: str) -> IBody:

@@ -26,7 +26,8 @@ class Catalog:
         self._make_mirror = make_mirror
         self._make_stage = make_stage
         self._made: dict[str, Mirror | Layered] = {}
-        self._orders: dict[str, tuple[int, Sequence[Stage | Mirror]]] = {}
+        self._orders: dict[str, Sequence[Stage | Mirror]] = {}
+        self._ordered = state.generation  # of the accounts and indexes for which the orders hold
 
     def find(self, user: str, index: str) -> Index:
         """An index.
@@ -62,10 +63,12 @@ class Catalog:
 
     def order(self, name: str) -> Sequence[Stage | Mirror]:
         """The indexes that an index is made of, in the order in which they are asked: stages, then mirrors."""
-        known = self._orders.get(name)
-        if known is None or known[0] != self._state.generation:
-            known = self._orders[name] = (self._state.generation, self._order(name))
-        return known[1]
+        if self._ordered != self._state.generation:
+            self._ordered = self._state.generation
+            self._orders.clear()
+        if name not in self._orders:
+            self._orders[name] = self._order(name)
+        return self._orders[name]
 
     def _order(self, name: str) -> Sequence[Stage | Mirror]:
         def bases_of(other: str) -> Sequence[str] | None:

@@ -72,7 +72,7 @@ class Layered:
             raise NotFound(f"{self.name} has no project {name}")
         return self._merge(name, parts)
 
-    def held(self, name: ProjectName, path: str) -> tuple[Project, File] | None:
+    def held(self, name: ProjectName, path: str) -> File | None:
         return self.own.held(name, path)
 
     def _merge(self, name: ProjectName, parts: Sequence[Part]) -> Project:

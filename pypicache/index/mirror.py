@@ -144,7 +144,7 @@ class Mirror:
         self._figures.page_hits += 1
         return self._listed(name, known)
 
-    def held(self, name: ProjectName, path: str) -> tuple[Project, File] | None:
+    def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
 
     def _listed(self, name: ProjectName, known: Known) -> Project:

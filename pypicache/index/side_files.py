@@ -37,8 +37,8 @@ def beside(file: File) -> File:
     return File(name=file.name + SUFFIX, url=file.url + SUFFIX, hashes=hashes, upload_time=file.upload_time)
 
 
-def found_in(project: Project | None, path: str) -> tuple[Project, File] | None:
-    """A listing, and what it lists at a path; the path may be that of core metadata.
+def found_in(project: Project | None, path: str) -> File | None:
+    """What a listing has at a path, which may be that of core metadata; ``None`` without a listing.
 
     :raises NotFound: there is no such file, or no core metadata of it.
     """
@@ -47,10 +47,10 @@ def found_in(project: Project | None, path: str) -> tuple[Project, File] | None:
     wanted = path.removesuffix(SUFFIX)
     file = project.file(wanted)
     if wanted == path:
-        return project, file
+        return file
     if not file.core_metadata:
         raise NotFound(f"no core metadata of {file.name} is offered")
-    return project, beside(file)
+    return beside(file)
 
 
 class SideFiles:

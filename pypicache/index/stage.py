@@ -90,7 +90,7 @@ class Stage:
     def at_hand(self, name: ProjectName) -> Project | None:
         return self._some(name, self._known[name]) if name in self._known else None
 
-    def held(self, name: ProjectName, path: str) -> tuple[Project, File] | None:
+    def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
 
     def _some(self, name: ProjectName, found: Project | None) -> Project:

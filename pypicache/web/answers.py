@@ -76,7 +76,12 @@ def cache_control(request: Request, value: str) -> str:
 
     :param value: what would be said if anybody may see the answer.
     """
-    if not is_private(request) or "no-store" in value:
+    return for_one(value) if is_private(request) else value
+
+
+def for_one(value: str) -> str:
+    """``Cache-Control`` of an answer that depends on who asks, made from what would be said to everybody."""
+    if "no-store" in value:
         return value
     if "immutable" in value:  # the client may keep for ever what it was given, for itself
         return value.replace("public", "private")

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.http import datetimeToString
+from twisted.web.http import _GenericHTTPChannelProtocol, datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pypicache.core.errors import NotFound, PypicacheError
 from pypicache.web.answers import problem
 from pypicache.web.bodies import BodyRequest, Intake, Stream
+from pypicache.web.channel import LaneChannel
+from pypicache.web.lane import Lane
 from pypicache.web.places import outside_url, path_of
 
 
@@ -100,22 +102,35 @@ class LoggedSite(Site):
         stream: Stream | None = getattr(self.resource, "stream", None)
         return stream
 
-    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
+    def __init__(self, resource: IResource, clock: IReactorTime, lane: Lane | None = None) -> None:
         # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
         super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        self.lane = lane
+
+    def protocol(self) -> _GenericHTTPChannelProtocol:
+        """A new connection, HTTP/1.1 unless TLS settles on HTTP/2."""
+        return _GenericHTTPChannelProtocol(LaneChannel())
 
     def log(self, request: HTTPRequest) -> None:
-        client = request.getClientAddress()
+        agent = (request.getHeader(b"user-agent") or b"-").decode("latin-1")
+        client = getattr(request.getClientAddress(), "host", "-")
+        self.note(client, request.method, request.uri, request.code, request.sentLength, agent)
+
+    def note(self, client: str, method: bytes, uri: bytes, status: int, size: int, agent: str) -> None:
+        """Write the line of one request."""
         self.requests.info(
             "{client} {method} {path} {status} {size} {agent!r}",
-            client=getattr(client, "host", "-"),
-            method=request.method.decode("latin-1"),
-            path=_shown(request.uri),
-            status=request.code,
-            size=request.sentLength,
-            agent=(request.getHeader(b"user-agent") or b"-").decode("latin-1")[:80],
+            client=client,
+            method=method.decode("latin-1"),
+            path=_shown(uri),
+            status=status,
+            size=size,
+            agent=agent[:80],
         )
 
 
 def _shown(uri: bytes) -> str:
-    return "".join(character if character.isprintable() else "?" for character in uri.decode("latin-1"))[:1000]
+    text = uri.decode("latin-1")
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
+    return text[:1000]

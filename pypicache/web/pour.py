@@ -23,6 +23,15 @@ OCTETS = b"application/octet-stream"
 log = Logger()
 
 
+def lifetime(path: str) -> str:
+    """``Cache-Control`` of the file at a path below its index.
+
+    Only a digest in the address makes it mean the same bytes for ever. The list of a wheel's variants may be written
+    again even so (PEP 825).
+    """
+    return FOR_EVER if path.startswith("+f/") and not path.endswith("-variants.json") else ASK_AGAIN
+
+
 @implementer(IPushProducer)
 class Flow:
     """Tells a coroutine when the client takes more."""

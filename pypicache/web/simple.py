@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from pypicache.core.model import ProjectName
+from pypicache.core.model import Project, ProjectName
 from pypicache.index.names import ListFormat, Listing
 from pypicache.interfaces import IIndex
 from pypicache.store.bodies import KeptReader
@@ -17,7 +17,7 @@ from pypicache.web.answers import NotAcceptable, answer, cache_control, header
 from pypicache.web.conditions import not_modified
 from pypicache.web.negotiation import Coding, Format, choose_coding, choose_format, wants_revalidation
 from pypicache.web.pour import flow_out
-from pypicache.web.ready import ReadyPages
+from pypicache.web.ready import Ready, ReadyPages
 
 VARY = "Accept, Accept-Encoding"
 STALE = {"x-pypicache-stale": "the upstream could not be asked"}
@@ -28,7 +28,7 @@ def _freshness(checked: float | None, stale: bool, now: float, client_max_age: f
     """``Cache-Control`` of a page (contract clients 6, freshness arithmetic)."""
     if stale or not client_max_age or checked is None:
         return {"cache-control": "no-cache"}
-    return {"cache-control": f"max-age={max(0, int(client_max_age - (now - checked)))}, public"}
+    return {"cache-control": f"max-age={max(0, int(client_max_age) - int(now - checked))}, public"}
 
 
 class SimplePages:
@@ -57,12 +57,7 @@ class SimplePages:
         coding = choose_coding(header(request, "accept-encoding"))
         project = await index.project(name, refresh=_revalidate(request))
         ready = await self._ready.page(prefix, index.name, project, format_, coding)
-        headers = _freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
-        headers |= {"etag": f'"{ready.etag}"', "vary": VARY}
-        if project.serial is not None:
-            headers["x-pypi-last-serial"] = str(project.serial)
-        if project.stale:
-            headers |= STALE
+        headers = self.headers(project, ready)
         tags = header(request, "if-none-match")
         if tags is not None and not_modified(tags, ready.etag):
             answer(request, b"", None, code=304, headers=headers)
@@ -70,6 +65,14 @@ class SimplePages:
         if coding is not Coding.IDENTITY:
             headers["content-encoding"] = coding.token.decode()
         answer(request, ready.body, format_.content_type, headers=headers)
+
+    def headers(self, project: Project, ready: Ready) -> dict[str, str]:
+        """What is said of a page, in 200 and 304 alike."""
+        headers = _freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
+        headers |= {"etag": f'"{ready.etag}"', "vary": VARY}
+        if project.serial is not None:
+            headers["x-pypi-last-serial"] = str(project.serial)
+        return headers | STALE if project.stale else headers
 
     async def projects(self, request: Request, index: IIndex) -> None:
         """The names of all projects, streamed from disk."""
