@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from errno import EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -38,6 +39,7 @@ from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
 from pypicache.listening import Listening
+from pypicache.log_lines import LogLines
 from pypicache.memory import Memory
 from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
@@ -62,6 +64,7 @@ from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
 from pypicache.web.search import SearchWire, is_search
+from pypicache.web.served import Served, as_events
 from pypicache.web.simple import SimplePages
 from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
@@ -256,10 +259,11 @@ class Daemon(Service):
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Reactor) -> None:
+    def __init__(self, settings: Settings, reactor: Reactor, log_requests: Callable[[Sequence[Served]], None]) -> None:
         self._settings = settings
         self._reactor = reactor
         self._site = LoggedSite(Resource(), reactor)
+        self._site.served.listeners.append(log_requests)
         self._remembering = ThreadPool(1, 1, "memory")
         self._recording = ThreadPool(1, 1, "ledger")
         self._working = ThreadPool(0, WORKERS, "work")
@@ -317,6 +321,7 @@ class Daemon(Service):
         if self._house is None or self._agent is None or self.listening is None:
             return  # it never started
         await self.listening.stopService()
+        self._site.served.tell()
         await self._house.tasks.stop()
         await self._house.upkeep.stop()
         await self._house.memory.close()
@@ -361,6 +366,9 @@ def _stop(settings: Settings, error: OSError) -> BadInput:
     return BadInput(f"state = {str(settings.state)!r}: expected a directory that can be written to ({error.strerror})")
 
 
-def assemble(settings: Settings, reactor: Reactor) -> IService:
-    """The daemon as a service."""
-    return Daemon(settings, reactor)
+def assemble(settings: Settings, reactor: Reactor, lines: LogLines | None = None) -> IService:
+    """The daemon as a service.
+
+    :param lines: the log; ``None``: whatever listens to the logging system.
+    """
+    return Daemon(settings, reactor, as_events if lines is None else lines.requests)

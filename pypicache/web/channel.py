@@ -17,6 +17,7 @@ from zope.interface import implementer
 from pypicache.core.errors import Broken
 from pypicache.web.lane import Lane, Part, Reply
 from pypicache.web.sending import PIECE, hand_over
+from pypicache.web.served import ServedRequests
 
 log = Logger()
 
@@ -27,9 +28,7 @@ class LaneSite(Protocol):
     """What a connection needs of its site."""
 
     lane: Lane | None
-
-    def note(self, client: str, method: bytes, uri: bytes, status: int, size: int, agent: str) -> None:
-        """Write the line of a request."""
+    served: ServedRequests
 
 
 class LaneChannel(HTTPChannel):
@@ -92,7 +91,7 @@ class LaneChannel(HTTPChannel):
         request = reply.request
         if self._client is None:
             self._client = getattr(self.transport.getPeer(), "host", "-")
-        site.note(self._client, request.method, request.uri, reply.status, reply.size, request.agent)
+        site.served.note(self._client, request.method, request.uri, reply.status, reply.size, request.agent)
         if request.close:
             self.persistent = False
             self.loseConnection()

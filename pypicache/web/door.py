@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.http import _GenericHTTPChannelProtocol, datetimeToString
 from twisted.web.resource import IResource, Resource
@@ -17,6 +16,7 @@ from pypicache.web.bodies import BodyRequest, Intake, Stream
 from pypicache.web.channel import LaneChannel
 from pypicache.web.lane import Lane
 from pypicache.web.places import outside_url, path_of
+from pypicache.web.served import ServedRequests
 
 
 class Door(Resource):
@@ -92,20 +92,22 @@ def _is_text(data: bytes) -> bool:
 
 
 class LoggedSite(Site):
-    """Writes one line per request, with its fields, at info level."""
+    """Makes the connections of clients, and notes every request.
 
-    requests = Logger(namespace="pypicache.requests")
+    :ivar served: tells of the requests that were answered.
+    """
+
+    def __init__(self, resource: IResource, clock: IReactorTime, lane: Lane | None = None) -> None:
+        # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
+        super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        self.lane = lane
+        self.served = ServedRequests(clock)
 
     @property
     def stream(self) -> Stream | None:
         """Who takes large bodies."""
         stream: Stream | None = getattr(self.resource, "stream", None)
         return stream
-
-    def __init__(self, resource: IResource, clock: IReactorTime, lane: Lane | None = None) -> None:
-        # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
-        self.lane = lane
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
         """A new connection, HTTP/1.1 unless TLS settles on HTTP/2."""
@@ -114,23 +116,4 @@ class LoggedSite(Site):
     def log(self, request: HTTPRequest) -> None:
         agent = (request.getHeader(b"user-agent") or b"-").decode("latin-1")
         client = getattr(request.getClientAddress(), "host", "-")
-        self.note(client, request.method, request.uri, request.code, request.sentLength, agent)
-
-    def note(self, client: str, method: bytes, uri: bytes, status: int, size: int, agent: str) -> None:
-        """Write the line of one request."""
-        self.requests.info(
-            "{client} {method} {path} {status} {size} {agent!r}",
-            client=client,
-            method=method.decode("latin-1"),
-            path=_shown(uri),
-            status=status,
-            size=size,
-            agent=agent[:80],
-        )
-
-
-def _shown(uri: bytes) -> str:
-    text = uri.decode("latin-1")
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else "?" for character in text)
-    return text[:1000]
+        self.served.note(client, request.method, request.uri, request.code, request.sentLength, agent)
