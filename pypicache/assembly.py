@@ -243,7 +243,7 @@ def build(
         in_thread=in_thread, tasks=tasks, refresh_ahead=settings.refresh_ahead,
     )  # fmt: skip
     lane = Lane(
-        AtHand(catalog, callers, ready, library), simple, shelf, clock, settings.outside_url, headers,
+        AtHand(catalog, callers, ready, library), shelf, clock, settings.outside_url, settings.client_max_age, headers,
         lambda: ledger.serial, figures.sent,
     )  # fmt: skip
     return House(

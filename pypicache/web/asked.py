@@ -10,6 +10,7 @@ from attrs import frozen
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput
 from pypicache.core.model import ProjectName, project_name
+from pypicache.core.outside import path_of, told_url
 from pypicache.web.negotiation import (
     Coding,
     Format,
@@ -19,7 +20,6 @@ from pypicache.web.negotiation import (
     wants_json,
     wants_revalidation,
 )
-from pypicache.web.places import path_of, told_url
 
 MOST_HEADERS = 60  # twisted.web takes 500; nobody sends as many
 MOST_HEAD = 4096  # bytes of header fields whose reading is remembered

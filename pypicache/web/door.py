@@ -11,11 +11,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pypicache.core.errors import NotFound, PypicacheError
+from pypicache.core.outside import path_of
 from pypicache.web.answers import problem
 from pypicache.web.bodies import BodyRequest, Intake, Stream
 from pypicache.web.channel import LaneChannel
 from pypicache.web.lane import Lane
-from pypicache.web.places import outside_url, path_of
+from pypicache.web.places import outside_url
 from pypicache.web.served import ServedRequests
 
 

@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput, Denied, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
+from pypicache.core.outside import path_of
 from pypicache.index.catalog import Catalog, Index
 from pypicache.index.layered import Layered
 from pypicache.index.names import ListFormat
@@ -20,9 +21,10 @@ from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
-from pypicache.web.places import outside_url, path_of
-from pypicache.web.pour import lifetime, pour
+from pypicache.web.places import outside_url
+from pypicache.web.pour import pour
 from pypicache.web.projects import Projects
+from pypicache.web.said import lifetime
 from pypicache.web.segments import application, has_query
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
