@@ -159,13 +159,19 @@ def stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def planned(options: argparse.Namespace) -> Plan:
+    """How much is measured."""
+    plan = QUICK if options.quick else Plan()
+    if options.compare:
+        plan = evolve(COMPARING, rounds=3, rate_rounds=3, seconds=1.0, big=QUICK.big) if options.quick else COMPARING
+    return plan if options.soak is None else evolve(plan, soak=options.soak)
+
+
 def main(given: Sequence[str]) -> None:
     """Measure, print, write."""
     options = arguments(given)
     signal.signal(signal.SIGTERM, stop)
-    plan = COMPARING if options.compare else QUICK if options.quick else Plan()
-    if options.soak is not None:
-        plan = evolve(plan, soak=options.soak)
+    plan = planned(options)
     useful = TAKES_UPLOADS if options.only == ["publishing"] else PEERS
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="pypicache-bench-") as directory:
