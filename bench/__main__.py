@@ -31,7 +31,7 @@ from bench.peers import PEERS, TAKES_UPLOADS, Peer, Tools
 from bench.processes import Failed, Missing, Process, free_port, plain_environment
 from bench.publishing import publishing
 from bench.rates import rates
-from bench.table import Row, judged, markdown
+from bench.table import OURS, Cell, Row, judged, markdown
 
 FIGURES: Mapping[str, Callable[[Run], list[Row]]] = {
     "resting": resting,
@@ -193,7 +193,10 @@ def main(given: Sequence[str]) -> None:
             run.with_direct = not options.compare
             for name in options.only or (["rates"] if options.compare else FIGURES):
                 say(f"{time.monotonic() - begun:4.0f} s  {name}")
-                rows += {**FIGURES, **EXTRA}[name](run)
+                try:
+                    rows += {**FIGURES, **EXTRA}[name](run)
+                except (Failed, Missing, OSError) as error:  # the other figures are worth having all the same
+                    rows.append(Row(figure=name, unit="", cells={OURS: Cell(None, note=f"failed: {error}"[:160])}))
             results = options.json or _HERE / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
             write(results, run, rows)
             drawing = options.svg or results.with_suffix(".svg")

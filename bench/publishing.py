@@ -59,7 +59,7 @@ class Publishing:
     def rate(self, server: Peer, number: int) -> dict[str, Cell]:
         """Uploads per second of small wheels, and what the server says of them afterwards."""
         warm = self.clients(server)
-        warm.run(list(spread(16, 1_000, "warm")), 60)
+        warm.run(list(spread(16, self.run.plan.small, "warm")), 60)
         if warm.wrong:
             raise Failed(warm.wrong[0])
         if not self.small:
@@ -137,7 +137,7 @@ class Publishing:
 
 def spread(count: int, size: int, label: str = "small") -> Iterator[Form]:
     """Distinct wheels of ``size`` bytes, each of another project than the one before, one file to a release."""
-    block = os.urandom(size - len(packed(f"{label}-00", "1.0", b"")[1]) - 4)
+    block = os.urandom(max(0, size - len(packed(f"{label}-00", "1.0", b"")[1]) - 4))
     for number in range(count):
         project, version = f"{label}-{number % _PROJECTS:02}", f"{number // _PROJECTS}.0"
         name, content, _ = packed(project, version, block + number.to_bytes(4, "big"))

@@ -55,6 +55,10 @@ class FormTests(SynchronousTestCase):
         self.assertTrue(all(abs(form.size - 8_000) < 100 for form in forms))
         self.assertNotEqual(forms[0].file_name.split("-")[0], forms[1].file_name.split("-")[0])
 
+    def test_spread_of_little(self) -> None:
+        """What is smaller than a wheel without data has none but its number."""
+        self.assertEqual(len({form.sha256 for form in spread(3, 10)}), 3)
+
     def test_huge(self) -> None:
         """A large wheel is a readable archive with metadata, and as large as asked for."""
         with TemporaryDirectory() as directory:
