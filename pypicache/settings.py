@@ -43,6 +43,7 @@ from pypicache.settings_values import (
     whole_number,
     whole_seconds,
     without_secrets,
+    workers,
 )
 
 ENVIRONMENT = "PYPICACHE_"
@@ -107,6 +108,12 @@ class Settings:
         path,
         "The directory for everything that is kept.",
         flags=("state", "serverdir"),
+    )
+    workers: int = _setting(
+        "server",
+        1,
+        workers,
+        'How many processes answer clients; "auto": one per processor.',
     )
     outside_url: str | None = _setting(
         "server",

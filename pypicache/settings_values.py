@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import socket
 import ssl
@@ -114,6 +115,16 @@ def timeout(name: str, value: object) -> float:
     if read <= 0:
         raise BadInput(f"{name} = {value!r}: expected a duration of more than 0 seconds")
     return read
+
+
+MOST_WORKERS = 64
+
+
+def workers(name: str, value: object) -> int:
+    """How many processes; "auto" means as many as there are processors."""
+    if value == "auto":
+        return min(os.cpu_count() or 1, MOST_WORKERS)
+    return whole_number(1, MOST_WORKERS)(name, value)
 
 
 def whole_number(least: int, most: int) -> Callable[[str, object], int]:

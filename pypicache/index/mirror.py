@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -70,6 +71,7 @@ class Mirror:
         in_thread: InThread,
         figures: Figures,
         tasks: Tasks,
+        changed: Callable[[str | None], None] = lambda name: None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -83,6 +85,7 @@ class Mirror:
         self._in_thread = in_thread
         self._figures = figures
         self._tasks = tasks
+        self._changed = changed
         self._known = KnownProjects()
         self._loading: Once[ProjectName, Known] = Once()
         self._root: str | None = None  # where the upstream's pages are, once that is certain
@@ -107,6 +110,7 @@ class Mirror:
     def reload(self, name: ProjectName) -> None:
         """Look again at what is remembered and held of a project."""
         self._known.forget(name)
+        self._changed(name)
 
     # -- answering -------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,10 @@ class Mirror:
         self.used[name] = now
         self._figures.page_hits += 1
         return self._listed(name, known)
+
+    def until(self, name: ProjectName) -> float:
+        known = self._known.get(name)
+        return 0.0 if known is None else known.expires
 
     def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
@@ -324,6 +332,7 @@ class Mirror:
         known.fresh = False
         known.older = None
         self._known.put(name, known)
+        self._changed(name)
         await self._memory.save_page(self.name, name, page, self.used.get(name, now))
 
     def _check_serial(self, known: Known, answer: Fetched, serial: int | None, now: float) -> None:
@@ -368,6 +377,7 @@ class Mirror:
         known.project = known.page = None
         known.expires = now + ABSENT_FOR
         self._known.put(name, known)
+        self._changed(name)
         await self._memory.forget_page(self.name, name)
 
     def _kept(self, held: Held) -> None:
@@ -377,6 +387,7 @@ class Mirror:
             known = self._known.get(ProjectName(held.project))
             if known is not None and known.project is not None:
                 known.project = self.side_files.add(known.project, held)
+                self._changed(ProjectName(held.project))
         elif is_wheel(held.key):
             self._tasks.start(self._complete(held), f"taking the metadata out of {held.key}")
 
