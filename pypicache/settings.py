@@ -223,7 +223,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Where the ledger is, as SQLAlchemy reads it."""
+        """The URL of the ledger's database."""
         return self.database or f"sqlite:///{self.state}/ledger.sqlite"
 
     @property

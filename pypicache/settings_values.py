@@ -170,7 +170,7 @@ def principals(name: str, value: object) -> tuple[str, ...] | None:
 
 
 def database(name: str, value: object) -> str | None:
-    """The URL of a database as SQLAlchemy reads it, SQLite or PostgreSQL, or ``None``."""
+    """The URL of a database, SQLite or PostgreSQL (as libpq reads it), or ``None``."""
     if value is None:
         return None
     text = value.strip() if isinstance(value, str) else ""

@@ -6,13 +6,13 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.threadpool import ThreadPool
 
 from pypicache.core.changes import FileGone, IndexGone, IndexSaved, ReleaseGone, ReleaseSaved, TokenSaved, UserGone
 from pypicache.core.errors import Conflict
 from pypicache.ledger.apply import apply
+from pypicache.ledger.database import Connection
 from pypicache.ledger.ledger import (
     Decision,
     Ledger,
@@ -30,7 +30,6 @@ from pypicache.ledger.ledger import (
     was_there,
 )
 from pypicache.ledger.search import all_releases
-from pypicache.ledger.tables import journal
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
 from tests.histories import decided, everything, file, user
 
@@ -140,14 +139,8 @@ class LedgerContract(LedgerCase):
         told: list[tuple[str, int, bool]] = []
 
         def first(recorded: Recorded) -> None:
-            with self.open().engine.connect() as other:
-                told.append(
-                    (
-                        "first",
-                        recorded.serial,
-                        recorded.serial in set(other.execute(select(journal.c.serial)).scalars()),
-                    )
-                )
+            with self.open().database.transaction() as other:
+                told.append(("first", recorded.serial, (recorded.serial,) in other.rows("SELECT serial FROM journal")))
             raise RuntimeError("a listener's own trouble")
 
         self.ledger.listeners += [first, lambda recorded: told.append(("second", recorded.serial, True))]
@@ -282,7 +275,10 @@ class LedgerContract(LedgerCase):
 
     def test_what_is_no_change_is_not_applied(self) -> None:
         """Nothing is journaled that cannot be applied."""
-        with pytest.raises(TypeError, match="is no change"), self.ledger.engine.begin() as connection:
+        with (
+            pytest.raises(TypeError, match="is no change"),
+            self.ledger.database.transaction(writing=True) as connection,
+        ):
             apply("a text", connection, 1)
 
 

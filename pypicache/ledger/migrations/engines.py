@@ -1,10 +1,12 @@
-"""Database engines, set up for one writer and safe commits."""
+"""The database as Alembic wants it: an engine of SQLAlchemy, set up for one writer and safe commits."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+
+from pypicache.ledger.database import LOCK
 
 
 def engine_of(database: str) -> Engine:
@@ -26,3 +28,9 @@ def engine_of(database: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
 
     return engine
+
+
+def lock(connection: Connection) -> None:
+    """Wait until nobody else writes, on any machine, and keep others waiting until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")  # SQLite lets in one writer anyway
