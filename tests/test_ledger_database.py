@@ -247,6 +247,36 @@ class PostgresqlDatabase(DatabaseContract, OnPostgresql):
 
     __test__ = True
 
+    def test_a_server_that_was_restarted(self) -> None:
+        """Connections that it closed are made anew, for reading and for writing."""
+        self.change(user("alice"))
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        other_engine = self.engine()
+        for number in range(1, 3):
+            with self.ledger.database.transaction() as one, self.ledger.database.transaction() as another:
+                assert all_users(one) == all_users(another)
+            with other_engine.connect() as killer:
+                ended = killer.exec_driver_sql(
+                    f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others}"  # noqa: S608
+                )
+                assert [row[0] for row in ended] == [True, True]
+            if number == 1:
+                assert self.read(all_users) == {"alice": {}}
+            else:
+                self.change(user("bob"))
+        assert self.read(all_users).keys() == {"alice", "bob"}
+
+    def test_connections_are_used_again(self) -> None:
+        """One after the other needs one, also after errors."""
+        mine = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                self.read(lambda connection: 1 / 0)
+            with pytest.raises(self.ledger.database.errors):
+                self.read(lambda connection: connection.value("SELECT 1 / 0"))
+            self.change(user("alice"))
+        assert len(self.read(lambda connection: connection.rows(mine))) == 1
+
     def test_a_server_that_is_not_there_is_refused(self) -> None:
         """In one line that names it, without its password."""
         with pytest.raises(BadInput) as refused:

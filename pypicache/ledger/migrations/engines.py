@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from pypicache.ledger.database import LOCK
 
 
 def engine_of(database: str) -> Engine:
-    """An engine for a database URL as SQLAlchemy reads it; SQLite is set up for one writer and safe commits."""
-    if database.startswith("postgresql://"):
-        database = "postgresql+psycopg://" + database.removeprefix("postgresql://")
-    engine = create_engine(database, pool_pre_ping=not database.startswith("sqlite"))
+    """An engine for the URL of a ledger's database; SQLite is set up for one writer and safe commits."""
+    if database.startswith("sqlite:///"):
+        engine = create_engine(URL.create("sqlite", database=database.removeprefix("sqlite:///")))
+    else:
+        engine = create_engine("postgresql+psycopg://" + database.partition("://")[2])
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
