@@ -29,6 +29,7 @@ LATE = {
     "psycopg",
     "readme_renderer",
     "sqlalchemy",
+    "tarfile",
     "tomllib",
     "xmlrpc.client",
 }
