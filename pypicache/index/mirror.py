@@ -19,7 +19,7 @@ from pypicache.core.simple_read import parse_page
 from pypicache.core.spec import MirrorSpec, UpstreamURL
 from pypicache.figures import Figures
 from pypicache.index.known import Known, KnownProjects
-from pypicache.index.side_files import SideFiles, promised
+from pypicache.index.side_files import SideFiles, found_in, promised
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
@@ -134,6 +134,18 @@ class Mirror:
                 raise
             raise UpstreamDown(f"the upstream of {self.name} takes too long for the page of {name}") from None
         return self._listed(name, known)
+
+    def at_hand(self, name: ProjectName) -> Project | None:
+        known = self._known.get(name)
+        now = self._clock.seconds()
+        if known is None or now >= known.expires or self._upstream.offline:
+            return None
+        self.used[name] = now
+        self._figures.page_hits += 1
+        return self._listed(name, known)
+
+    def held(self, name: ProjectName, path: str) -> File | None:
+        return found_in(self.at_hand(name), path)
 
     def _listed(self, name: ProjectName, known: Known) -> Project:
         if known.project is None:
