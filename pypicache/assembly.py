@@ -101,6 +101,7 @@ class House:
     state: State
     accounts: Accounts
     uploads: Uploads
+    hooks: Hooks
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -145,7 +146,7 @@ def build(
         offline=settings.offline,
         received=figures.received,
     )
-    ledger = Ledger(settings.database_url, record, in_thread)
+    ledger = Ledger(settings.database_url, record, in_thread, clock.seconds)
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
@@ -200,7 +201,7 @@ def build(
         catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
         configured_url=settings.outside_url,
     )  # fmt: skip
-    administration = IndexAdministration(Indexes(ledger), callers, state)
+    administration = IndexAdministration(Indexes(ledger, settings.private_networks), callers, state)
     wire = Wire(catalog, simple, overview, Pages(), callers, projects)
     accounts_wire = AccountsWire(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
@@ -210,7 +211,7 @@ def build(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
-    ledger.listeners.append(Hooks(state, outside, clock, tasks).follow)
+    hooks = Hooks(ledger, state, outside, clock, tasks)
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
@@ -238,7 +239,7 @@ def build(
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts, uploads=uploads,
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads, hooks=hooks,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
@@ -297,6 +298,7 @@ class Daemon(Service):
         self._recording.start()
         self._working.start()
         house.upkeep.start()
+        house.hooks.start()
         assert self.listening is not None
         self.listening.startService()
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -17,6 +18,7 @@ from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
 from pypicache.ledger.engines import engine_of
+from pypicache.ledger.outbox import note
 from pypicache.ledger.schema import lock, prepare
 from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
 from pypicache.tasks import InThread, Shared
@@ -50,17 +52,19 @@ class Ledger:
     :param database: URL of the database.
     :param writing: runs one function after the other in the writer thread.
     :param reading: runs functions in other threads.
+    :param now: gives the time, in seconds since the epoch.
     :ivar serial: of the last change, as far as this process knows.
     :ivar listeners: told what was recorded, after the commit, in order.
     """
 
     log = Logger()
 
-    def __init__(self, database: str, writing: InThread, reading: InThread) -> None:
+    def __init__(self, database: str, writing: InThread, reading: InThread, now: Callable[[], float] = time) -> None:
         self._database = database
         self.engine = engine_of(database)
         self._writing = writing
         self._reading = reading
+        self._now = now
         self.serial = 0
         self.listeners: list[Callable[[Recorded], None]] = []
 
@@ -110,12 +114,13 @@ class Ledger:
                     if not decision.changes:
                         return None, decision.result
                     serial = 1 + connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
-                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+                    now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
                     connection.execute(
                         insert(journal).values(serial=serial, at=now, changes=list(map(to_json, decision.changes)))
                     )
                     for change in decision.changes:
                         apply(change, connection, serial)
+                    note(connection, serial, decision.changes)
             finally:
                 connection.info["writes"] = False
         return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result

@@ -19,7 +19,7 @@ from pypicache.core.errors import BadInput
 from pypicache.core.spec import masked
 from pypicache.ledger.tables import METADATA
 
-REVISION = "0001"  # of the newest migration
+REVISION = "0002"  # of the newest migration
 
 
 def prepare(engine: Engine, database: str, backups: Path) -> None:

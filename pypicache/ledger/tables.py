@@ -77,3 +77,13 @@ touched = Table(
     Column("project", String, primary_key=True),
     Column("serial", BigInteger, nullable=False),  # of the last change to anything in the project
 )
+# What others have yet to be told. A row is written in the transaction of what is told, and goes when that was delivered
+# or given up; it follows from nothing else, and replicas have none.
+outbox = Table(
+    "outbox",
+    METADATA,
+    Column("index", String, primary_key=True),
+    Column("hook", String(32), primary_key=True),  # the option of the index that names who is told
+    Column("about", String, primary_key=True),  # a release, "project/version"; empty: all that changed in the index
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+)

@@ -61,10 +61,8 @@ class Door(Resource):
         for name, value in self._headers.items():
             request.setHeader(name, value)
         self._say_serial(request)
-        if request.method not in {
-            b"GET",
-            b"HEAD",
-        }:  # the answer to a write says the serial of that write, or a later one
+        if isinstance(request, BodyRequest) and request.method not in {b"GET", b"HEAD"}:
+            # A write says its own serial, or a later one.
             request.before_head = partial(self._say_serial, request)
 
     def _say_serial(self, request: Request) -> None:

@@ -7,8 +7,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-
-from sqlalchemy import Connection
+from typing import Any
 
 from pypicache.core.changes import FileGone, IndexGone
 from pypicache.ledger.ledger import Decision, Ledger, Recorded, file_at
@@ -65,7 +64,7 @@ class Clearing:
         for some in _batches(keys):
             await self._ledger.change(partial(self._unlisted, some))
 
-    def _unlisted(self, keys: Iterable[tuple[str, str]], connection: Connection) -> Decision[None]:
+    def _unlisted(self, keys: Iterable[tuple[str, str]], connection: Any) -> Decision[None]:
         for index, path in keys:
             if file_at(connection, index, path) is None:
                 self._own.remove_now(f"{index}/{path}")
