@@ -73,6 +73,7 @@ from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.publish import Publisher
 from pypicache.work.push import Push
+from pypicache.work.strays import Strays
 from pypicache.work.upkeep import Upkeep
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
@@ -102,6 +103,7 @@ class House:
     accounts: Accounts
     uploads: Uploads
     hooks: Hooks
+    strays: Strays
     door: Door
 
     def open_ledger(self, settings: Settings) -> None:
@@ -236,10 +238,12 @@ def build(
         catalog=catalog, library=library, evictor=evictor, shelf=shelf, memory=memory, clock=clock,
         in_thread=in_thread, tasks=tasks, refresh_ahead=settings.refresh_ahead,
     )  # fmt: skip
+    strays = Strays(ledger, shelf, clock=clock, in_thread=in_thread, tasks=tasks)
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
         ledger=ledger, state=state, accounts=accounts, uploads=uploads, hooks=hooks,
+        strays=strays,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
@@ -299,6 +303,7 @@ class Daemon(Service):
         self._working.start()
         house.upkeep.start()
         house.hooks.start()
+        house.strays.start()
         assert self.listening is not None
         self.listening.startService()
 

@@ -205,6 +205,11 @@ def index_files(connection: Connection, index: str) -> list[FileSaved]:
     return [_file(record) for record in connection.execute(found).scalars()]
 
 
+def index_paths(connection: Connection, index: str) -> set[str]:
+    """Where the files of an index are, below it."""
+    return set(connection.execute(select(files.c.path).where(files.c.index == index)).scalars())
+
+
 def departure(connection: Connection, index: str) -> list[Change]:
     """What deleting an index is: its files go, each by a change of its own, so that their bytes follow."""
     return [*(FileGone(index=index, path=file.path) for file in index_files(connection, index)), IndexGone(name=index)]
@@ -239,6 +244,11 @@ def fact(connection: Connection, name: str) -> str | None:
 def set_fact(connection: Connection, name: str, value: str) -> None:
     """Note something about this ledger itself; it has no serial."""
     upsert(connection, facts, name=name, value=value)
+
+
+def begun(connection: Connection) -> str | None:
+    """When the first change was recorded, YYYY-MM-DDTHH:MM:SS.ffffffZ; ``None``: nothing was."""
+    return connection.execute(select(journal.c.at).order_by(journal.c.serial).limit(1)).scalar_one_or_none()
 
 
 def changes_since(connection: Connection, serial: int, most: int) -> list[tuple[int, str, list[Change]]]:
