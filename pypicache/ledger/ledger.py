@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
 from pypicache.ledger.database import Connection, Database
+from pypicache.ledger.outbox import note
 from pypicache.ledger.schema import prepare
 from pypicache.ledger.tables import facts
 from pypicache.tasks import InThread, Shared
@@ -49,16 +51,18 @@ class Ledger:
     :param database: URL of the database.
     :param writing: runs one function after the other in the writer thread.
     :param reading: runs functions in other threads.
+    :param now: gives the time, in seconds since the epoch.
     :ivar serial: of the last change, as far as this process knows.
     :ivar listeners: told what was recorded, after the commit, in order.
     """
 
     log = Logger()
 
-    def __init__(self, database: str, writing: InThread, reading: InThread) -> None:
+    def __init__(self, database: str, writing: InThread, reading: InThread, now: Callable[[], float] = time) -> None:
         self.database = Database(database)
         self._writing = writing
         self._reading = reading
+        self._now = now
         self.serial = 0
         self.listeners: list[Callable[[Recorded], None]] = []
 
@@ -103,7 +107,7 @@ class Ledger:
             if not decision.changes:
                 return None, decision.result
             serial = 1 + last_serial(connection)
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             connection.execute(
                 "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
                 serial=serial,
@@ -112,6 +116,7 @@ class Ledger:
             )
             for change in decision.changes:
                 apply(change, connection, serial)
+            note(connection, serial, decision.changes)
         return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result
 
     def tell(self, recorded: Recorded) -> None:
@@ -195,6 +200,11 @@ def index_files(connection: Connection, index: str) -> list[FileSaved]:
     return [_file(record) for (record,) in connection.rows(found, index=index)]
 
 
+def index_paths(connection: Connection, index: str) -> set[str]:
+    """Where the files of an index are, below it."""
+    return {path for (path,) in connection.rows('SELECT path FROM files WHERE "index" = :index', index=index)}
+
+
 def departure(connection: Connection, index: str) -> list[Change]:
     """What deleting an index is: its files go, each by a change of its own, so that their bytes follow."""
     return [*(FileGone(index=index, path=file.path) for file in index_files(connection, index)), IndexGone(name=index)]
@@ -228,6 +238,12 @@ def fact(connection: Connection, name: str) -> str | None:
 def set_fact(connection: Connection, name: str, value: str) -> None:
     """Note something about this ledger itself; it has no serial."""
     upsert(connection, facts, name=name, value=value)
+
+
+def begun(connection: Connection) -> str | None:
+    """When the first change was recorded, YYYY-MM-DDTHH:MM:SS.ffffffZ; ``None``: nothing was."""
+    at: str | None = connection.value("SELECT at FROM journal ORDER BY serial LIMIT 1")
+    return at
 
 
 def changes_since(connection: Connection, serial: int, most: int) -> list[tuple[int, str, list[Change]]]:

@@ -16,7 +16,7 @@ from pypicache.core.spec import masked
 from pypicache.ledger.database import Database
 from pypicache.ledger.tables import TABLES
 
-REVISION = "0001"  # of the newest migration
+REVISION = "0002"  # of the newest migration
 
 
 def prepare(database: Database, backups: Path) -> None:

@@ -62,5 +62,16 @@ tokens = Table("tokens", {"id": "VARCHAR(64)"}, {"user": VARCHAR, "record": JSON
 facts = Table("facts", {"name": "VARCHAR(64)"}, {"value": TEXT})
 # The serial is that of the last change to anything in the project.
 touched = Table("touched", {"index": VARCHAR, "project": VARCHAR}, {"serial": BIGINT})
+# What others have yet to be told. A row is written in the transaction of what is told, and goes when that was delivered
+# or given up; it follows from nothing else, and replicas have none.
+outbox = Table(
+    "outbox",
+    {
+        "index": VARCHAR,
+        "hook": "VARCHAR(32)",  # the option of the index that names who is told
+        "about": VARCHAR,  # a release, "project/version"; empty: all that changed in the index
+        "serial": BIGINT,
+    },
+)
 
-TABLES = (journal, users, indexes, releases, files, gone, tokens, facts, touched)
+TABLES = (journal, users, indexes, releases, files, gone, tokens, facts, touched, outbox)
