@@ -61,6 +61,7 @@ from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.publish import Publisher
 from pypicache.work.push import Push
+from pypicache.work.strays import Strays
 from pypicache.work.upkeep import Upkeep
 from pypicache.workers.fleet import Desk
 
@@ -85,6 +86,8 @@ class House:
     state: State
     accounts: Accounts
     uploads: Uploads
+    hooks: Hooks
+    strays: Strays
     door: Door
     lane: Lane
     desk: Desk
@@ -133,7 +136,7 @@ def build(
         offline=settings.offline,
         received=figures.received,
     )
-    ledger = Ledger(settings.database_url, record, in_thread)
+    ledger = Ledger(settings.database_url, record, in_thread, clock.seconds)
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
@@ -195,7 +198,7 @@ def build(
         catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
         configured_url=settings.outside_url,
     )  # fmt: skip
-    administration = IndexAdministration(Indexes(ledger), callers, state)
+    administration = IndexAdministration(Indexes(ledger, settings.private_networks), callers, state)
     wire = Wire(catalog, simple, overview, Pages(), callers, projects)
     accounts_wire = AccountsWire(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
@@ -205,7 +208,7 @@ def build(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
-    ledger.listeners.append(Hooks(state, outside, clock, tasks).follow)
+    hooks = Hooks(ledger, state, outside, clock, tasks)
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
@@ -235,10 +238,11 @@ def build(
         at_hand, shelf, clock, settings.outside_url, settings.client_max_age, headers,
         lambda: ledger.serial, figures.sent,
     )  # fmt: skip
+    strays = Strays(ledger, shelf, clock=clock, in_thread=in_thread, tasks=tasks)
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts, uploads=uploads, lane=lane,
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads, hooks=hooks, strays=strays, lane=lane,
         desk=Desk(at_hand, catalog, library, figures), changed=changed, dress=headers,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip

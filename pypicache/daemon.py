@@ -93,6 +93,8 @@ class Daemon(Service):
         self._recording.start()
         self._working.start()
         house.upkeep.start()
+        house.hooks.start()
+        house.strays.start()
         assert self.listening is not None
         self.listening.startService()
         if settings.workers > 1:

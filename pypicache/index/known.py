@@ -26,6 +26,7 @@ class Known:
     page: Page | None = None  # without its body, which stays in the database
     expires: float = 0.0  # until then no client waits for the upstream
     not_before: float = 0.0  # after a failure: when to ask again
+    refreshed: float = float("-inf")  # when a client last had the upstream asked before the page expired
     failures: int = 0
     slow: bool = False  # the upstream takes longer than clients are made to wait
     fresh: bool = False  # ask caches on the way to revalidate: what came was older than what we have
