@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from errno import EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -38,6 +39,7 @@ from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
 from pypicache.listening import Listening
+from pypicache.log_lines import LogLines
 from pypicache.memory import Memory
 from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
@@ -49,17 +51,20 @@ from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
+from pypicache.web.at_hand import AtHand
 from pypicache.web.callers import Callers
 from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door, LoggedSite
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.json_api import JsonApi
+from pypicache.web.lane import Lane
 from pypicache.web.pages import Pages
 from pypicache.web.projects import Projects
 from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
 from pypicache.web.search import SearchWire, is_search
+from pypicache.web.served import Served, as_events
 from pypicache.web.simple import SimplePages
 from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
@@ -105,6 +110,7 @@ class House:
     hooks: Hooks
     strays: Strays
     door: Door
+    lane: Lane
 
     def open_ledger(self, settings: Settings) -> None:
         """Bring the truth up to date, and load what every request asks for. Blocks.
@@ -187,7 +193,8 @@ def build(
         node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, ledger=ledger,
         figures=figures, clock=clock,
     )  # fmt: skip
-    simple = SimplePages(ReadyPages(in_thread), lists, clock=clock, client_max_age=settings.client_max_age)
+    ready = ReadyPages(in_thread)
+    simple = SimplePages(ready, lists, clock=clock, client_max_age=settings.client_max_age)
     passwords = Passwords(in_thread)
     secret = settings.secret_file
     key = own_secret(settings.state / "secret") if secret is None else read_secret(secret)
@@ -239,11 +246,15 @@ def build(
         in_thread=in_thread, tasks=tasks, refresh_ahead=settings.refresh_ahead,
     )  # fmt: skip
     strays = Strays(ledger, shelf, clock=clock, in_thread=in_thread, tasks=tasks)
+    lane = Lane(
+        AtHand(catalog, callers, ready, library), shelf, clock, settings.outside_url, settings.client_max_age, headers,
+        lambda: ledger.serial, figures.sent,
+    )  # fmt: skip
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
         ledger=ledger, state=state, accounts=accounts, uploads=uploads, hooks=hooks,
-        strays=strays,
+        strays=strays, lane=lane,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
 
@@ -253,10 +264,11 @@ class Daemon(Service):
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Reactor) -> None:
+    def __init__(self, settings: Settings, reactor: Reactor, log_requests: Callable[[Sequence[Served]], None]) -> None:
         self._settings = settings
         self._reactor = reactor
         self._site = LoggedSite(Resource(), reactor)
+        self._site.served.listeners.append(log_requests)
         self._remembering = ThreadPool(1, 1, "memory")
         self._recording = ThreadPool(1, 1, "ledger")
         self._working = ThreadPool(0, WORKERS, "work")
@@ -298,6 +310,7 @@ class Daemon(Service):
         house.open_ledger(settings)
         self._house = house
         self._site.resource = house.door
+        self._site.lane = house.lane
         self._remembering.start()
         self._recording.start()
         self._working.start()
@@ -315,6 +328,7 @@ class Daemon(Service):
         if self._house is None or self._agent is None or self.listening is None:
             return  # it never started
         await self.listening.stopService()
+        self._site.served.tell()
         await self._house.tasks.stop()
         await self._house.upkeep.stop()
         await self._house.memory.close()
@@ -359,6 +373,9 @@ def _stop(settings: Settings, error: OSError) -> BadInput:
     return BadInput(f"state = {str(settings.state)!r}: expected a directory that can be written to ({error.strerror})")
 
 
-def assemble(settings: Settings, reactor: Reactor) -> IService:
-    """The daemon as a service."""
-    return Daemon(settings, reactor)
+def assemble(settings: Settings, reactor: Reactor, lines: LogLines | None = None) -> IService:
+    """The daemon as a service.
+
+    :param lines: the log; ``None``: whatever listens to the logging system.
+    """
+    return Daemon(settings, reactor, as_events if lines is None else lines.requests)

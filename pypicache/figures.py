@@ -18,6 +18,10 @@ class Figures:
     evicted_files: int = 0
     evicted_bytes: int = 0
 
+    def sent(self, size: int) -> None:
+        """Bytes of held files went out."""
+        self.bytes_from_cache += size
+
     def received(self, size: int) -> None:
         """Bytes came from an upstream."""
         self.bytes_from_upstream += size

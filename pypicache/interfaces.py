@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zope.interface import Attribute, Interface
 
-from pypicache.core.model import Project, ProjectName
+from pypicache.core.model import File, Project, ProjectName
 
 
 class IIndex(Interface):
@@ -18,6 +18,18 @@ class IIndex(Interface):
         :param refresh: the client does not want what is remembered; ask the upstream now.
         :raises NotFound: the index has no such project.
         :raises UpstreamDown: the answer is unknown and none is remembered.
+        """
+
+    def at_hand(name: ProjectName) -> Project | None:
+        """The answer of :meth:`project` if it can be given without asking anybody; ``None`` if it cannot.
+
+        :raises NotFound: it is known that the index has no such project.
+        """
+
+    def held(name: ProjectName, path: str) -> File | None:
+        """The file that :meth:`open` would open, if it can be told without asking anybody; ``None`` if it cannot.
+
+        :raises NotFound: it is known that the project, as this index sees it, lists no such file.
         """
 
     async def open(name: ProjectName, path: str) -> IBody:

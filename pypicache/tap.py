@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.application.app import ServerOptions
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    jsonFileLogObserver,
-    textFileLogObserver,
-)
+from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
+from twisted.python.logfile import LogFile
 
 from pypicache import __version__
 from pypicache.core.errors import BadInput
 from pypicache.listening import CannotStart, Listening
+from pypicache.log_lines import LogLines
 from pypicache.settings import HOST, KEYS, PORT, Settings, load
 
 log = Logger()
@@ -53,6 +49,7 @@ class Options(usage.Options):
     ]
     optFlags = [[flag, None, key.help] for key in KEYS if key.is_switch for flag in key.flags]  # noqa: RUF012  # as above
     settings: Settings
+    lines: LogLines | None = None  # the log, where it is ours to write
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,6 +85,39 @@ class Options(usage.Options):
             self.settings = load(flags, os.environ, None if self["config"] is None else Path(self["config"]))
         except BadInput as error:
             raise SystemExit(f"pypicache: {error}") from None
+        if isinstance(self.parent, ServerOptions) and not (self.parent["logger"] or self.parent.get("syslog")):
+            self.lines = LogLines(machine=self.settings.log_format == "json")
+            self.parent["logger"] = f"{__name__}.{_TwistdLog.begin.__qualname__}"
+            _TwistdLog.options = self.parent
+            _TwistdLog.lines = self.lines
+
+
+class _TwistdLog:
+    """The log that twistd begins to write; it finds its observer by a name, so it is kept under one.
+
+    The log goes where twistd would write it; its own way to write is too slow for a line per request.
+    """
+
+    options: Mapping[str, Any]
+    lines: LogLines
+
+    @classmethod
+    def begin(cls) -> LogLines:
+        """Open the log.
+
+        :raises SystemExit: it cannot be written as the command line wants it.
+        """
+        twistd = cls.options
+        name = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
+        cls.lines.begin(sys.stdout)
+        if name != "-":
+            file = LogFile.fromFullPath(name)
+            if not signal.getsignal(signal.SIGUSR1):
+                signal.signal(signal.SIGUSR1, lambda *_: file.rotate())
+            cls.lines.begin(file)
+        elif not twistd["nodaemon"]:
+            raise SystemExit("pypicache: --logfile=-: a daemon in the background cannot log to stdout")
+        return cls.lines
 
 
 class Doorstep(Service):
@@ -157,7 +187,7 @@ def raise_file_limit() -> None:
         log.info("the limit of open files stays as it is")
 
 
-def _assembled(settings: Settings, announce: Callable[[str], None]) -> tuple[Doorstep, Any]:
+def _assembled(settings: Settings, announce: Callable[[str], None], lines: LogLines | None) -> tuple[Doorstep, Any]:
     """The daemon, and the reactor that it runs in."""
     # Imported late, because this installs a reactor, and `twist --reactor` chooses one after reading our options.
     from twisted.internet import reactor
@@ -166,12 +196,12 @@ def _assembled(settings: Settings, announce: Callable[[str], None]) -> tuple[Doo
 
     raise_file_limit()
     running: Any = reactor  # a module, for the type checker
-    return Doorstep(assemble(settings, running), settings, announce), running
+    return Doorstep(assemble(settings, running, lines), settings, announce), running
 
 
 def makeService(options: Options) -> IService:
     """The daemon for twistd and twist."""
-    return _assembled(options.settings, _log_line)[0]
+    return _assembled(options.settings, _log_line, options.lines)[0]
 
 
 def run(settings: Settings) -> None:
@@ -180,10 +210,10 @@ def run(settings: Settings) -> None:
     :raises CannotStart: the line says why.
     """
     machine = settings.log_format == "json"
-    service, reactor = _assembled(settings, _log_line if machine else partial(print, flush=True))
-    observer = jsonFileLogObserver(sys.stdout, recordSeparator="") if machine else textFileLogObserver(sys.stdout)
-    threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
-    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [threshold])], redirectStandardIO=False)
+    lines = LogLines(machine=machine)
+    lines.begin(sys.stdout)
+    service, reactor = _assembled(settings, _log_line if machine else partial(print, flush=True), lines)
+    globalLogBeginner.beginLoggingTo([lines], redirectStandardIO=False)
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

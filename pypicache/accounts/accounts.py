@@ -63,6 +63,20 @@ class Accounts:
             return Caller(user=user) if self.logins.fits(secret, user, record) else NOBODY
         return Caller(user=user) if await self._knows(credentials) else NOBODY
 
+    def caller_at_hand(self, credentials: Credentials) -> Caller | None:
+        """Who sent good credentials; ``None`` if they are not, or if telling takes more than a look."""
+        user, secret = credentials.user, credentials.secret
+        if is_token(secret):
+            return self.tokens.caller(secret, user)
+        record = self._state.users.get(user)
+        if record is None or credentials.bearer or not secret:
+            return None
+        if is_login(secret):
+            return Caller(user=user) if self.logins.fits(secret, user, record) else None
+        pwhash = self._hash(user)
+        checked = None if pwhash is None else self._remembered(credentials, pwhash)
+        return Caller(user=user) if checked is not None and checked.fits else None
+
     async def log_in(self, credentials: Credentials) -> dict[str, object]:
         """A login token for a password, as the devpi client stores it (contract devpi 2.2).
 
@@ -87,12 +101,17 @@ class Accounts:
             return False
         if pwhash is None:
             return not credentials.secret
-        key = self._digest(credentials)
-        checked = self._checked.get(key)
-        if checked is not None and checked.pwhash == pwhash and self._clock.seconds() < checked.until:
+        checked = self._remembered(credentials, pwhash)
+        if checked is not None:
             return checked.fits
+        key = self._digest(credentials)
         fits = await self._under_way.start((key, pwhash), lambda: self._check(credentials, key, pwhash)).join()
         return fits and self._hash(credentials.user) == pwhash
+
+    def _remembered(self, credentials: Credentials, pwhash: str) -> _Checked | None:
+        checked = self._checked.get(self._digest(credentials))
+        good = checked is not None and checked.pwhash == pwhash and self._clock.seconds() < checked.until
+        return checked if good else None
 
     async def _check(self, credentials: Credentials, key: bytes, pwhash: str) -> bool:
         who = (credentials.address, credentials.user)

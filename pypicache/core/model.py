@@ -148,14 +148,20 @@ class Project:
     checked: float | None = None  # when the upstream last confirmed this, in seconds since the epoch; None: it is ours
     stale: bool = False  # the upstream should have been asked again, and could not
 
+    _asked: dict[str, File] = field(init=False, factory=dict, eq=False, repr=False)  # files by path, as they were found
+
     def file(self, path: str) -> File:
         """The file with this path (:attr:`File.path`).
 
         :raises NotFound: the project lists no such file.
         """
+        found = self._asked.get(path)
+        if found is not None:
+            return found
         name = path.rpartition("/")[2]
         for file in self.files:
             if file.name == name and file.path == path:
+                self._asked[path] = file
                 return file
         raise NotFound(f"{self.name} lists no file {name!r} with this digest")
 

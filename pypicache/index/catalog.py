@@ -26,6 +26,8 @@ class Catalog:
         self._make_mirror = make_mirror
         self._make_stage = make_stage
         self._made: dict[str, Mirror | Layered] = {}
+        self._orders: dict[str, Sequence[Stage | Mirror]] = {}
+        self._ordered = state.generation  # of the accounts and indexes for which the orders hold
 
     def find(self, user: str, index: str) -> Index:
         """An index.
@@ -61,7 +63,14 @@ class Catalog:
 
     def order(self, name: str) -> Sequence[Stage | Mirror]:
         """The indexes that an index is made of, in the order in which they are asked: stages, then mirrors."""
+        if self._ordered != self._state.generation:
+            self._ordered = self._state.generation
+            self._orders.clear()
+        if name not in self._orders:
+            self._orders[name] = self._order(name)
+        return self._orders[name]
 
+    def _order(self, name: str) -> Sequence[Stage | Mirror]:
         def bases_of(other: str) -> Sequence[str] | None:
             spec = self._state.specs.get(other)
             return None if spec is None else spec.bases if isinstance(spec, StageSpec) else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 from attrs import evolve, frozen
@@ -53,32 +54,60 @@ class Layered:
             if trouble is not None:
                 raise trouble  # "not found" would be said of something that nobody could ask for
             raise NotFound(f"{self.name} has no project {name}")
+        listing = self._merge(name, parts)
+        stale = trouble is not None or any(part.project.stale for part in parts)
+        return evolve(listing, stale=True) if stale else listing
+
+    def at_hand(self, name: ProjectName) -> Project | None:
+        stages, mirrors = self._split()
+        parts: list[Part] = []
+        for index in stages:
+            if not _has(index, name, parts):
+                return None
+        if not self._is_private(name, stages, parts):
+            for mirror in mirrors:
+                if not _has(mirror, name, parts):
+                    return None
+        if not parts:
+            raise NotFound(f"{self.name} has no project {name}")
+        return self._merge(name, parts)
+
+    def held(self, name: ProjectName, path: str) -> File | None:
+        return self.own.held(name, path)
+
+    def _merge(self, name: ProjectName, parts: Sequence[Part]) -> Project:
         revision = sha256(" ".join(f"{part.index.name}={part.project.revision}" for part in parts).encode()).hexdigest()
         remembered = self._merged.get(name)
         if remembered is None or remembered[0] != revision:
             if len(self._merged) >= MOST_MERGED:
                 self._merged.clear()
             remembered = self._merged[name] = (revision, merged(name, revision[:20], parts))
-        stale = trouble is not None or any(part.project.stale for part in parts)
-        return evolve(remembered[1], stale=True) if stale else remembered[1]
+        return remembered[1]
+
+    def _split(self) -> tuple[list[Stage], list[Mirror]]:
+        order = self._order()
+        stages = [index for index in order if isinstance(index, Stage)]
+        return stages, [index for index in order if isinstance(index, Mirror)]
+
+    def _is_private(self, name: ProjectName, stages: Sequence[Stage], parts: Sequence[Part]) -> bool:
+        """Whether the mirrors are not asked, because a stage has the project and no whitelist admits it."""
+        if not parts:
+            return False
+        listed = admits(self.spec, [stage.spec for stage in stages])(name)
+        has = {part.index for part in parts}
+        return not any(listed) and any(stage in has for stage in stages)
 
     async def parts(self, name: ProjectName, refresh: bool = False) -> tuple[list[Part], UpstreamDown | None]:
         """What each index of the resolution order has of a project, and what kept one of them from answering."""
         parts: list[Part] = []
         trouble: UpstreamDown | None = None
-        order = self._order()
-        stages = [index for index in order if isinstance(index, Stage)]
-        private = False
-        admitted = admits(self.spec, [stage.spec for stage in stages])
-        for stage, listed in zip(stages, admitted(name), strict=True):
-            try:
+        stages, mirrors = self._split()
+        for stage in stages:
+            with suppress(NotFound):
                 parts.append(Part(index=stage, project=await stage.project(name)))
-                private = private or not listed
-            except NotFound:
-                continue
-        if private and not any(admitted(name)):
+        if self._is_private(name, stages, parts):
             return parts, None
-        asked = await all_of([self._ask(mirror, name, refresh) for mirror in order if isinstance(mirror, Mirror)])
+        asked = await all_of([self._ask(mirror, name, refresh) for mirror in mirrors])
         for answer in asked:
             if isinstance(answer, Part):
                 parts.append(answer)
@@ -114,6 +143,17 @@ class Layered:
 
     async def open(self, name: ProjectName, path: str) -> IBody:
         return await self.own.open(name, path)
+
+
+def _has(index: Stage | Mirror, name: ProjectName, parts: list[Part]) -> bool:
+    """Add what an index has to the parts, if that can be told without asking anybody; ``False`` if it cannot."""
+    try:
+        project = index.at_hand(name)
+    except NotFound:
+        return True
+    if project is not None:
+        parts.append(Part(index=index, project=project))
+    return project is not None
 
 
 def admits(spec: StageSpec, stages: Sequence[StageSpec]) -> Callable[[str], list[bool]]:

@@ -19,11 +19,11 @@ from pypicache.core.simple_read import parse_page
 from pypicache.core.spec import MirrorSpec, UpstreamURL
 from pypicache.figures import Figures
 from pypicache.index.known import Known, KnownProjects
-from pypicache.index.side_files import SideFiles, promised
+from pypicache.index.side_files import SideFiles, found_in, promised
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
-from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut, pause
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
 from pypicache.upstream.client import Page as Fetched
 from pypicache.upstream.client import Refused, Unchanged, Upstream
 
@@ -31,7 +31,6 @@ ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can
 GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
 OLDER_FOR = 86400.0  # seconds for which the upstream must send an older page than ours before we believe it
 COLD_WAIT = 12.0  # seconds a client waits for a page of which nothing is known; installers give up after 15
-REFRESH_EVERY = 1.0  # seconds between two questions about a project that clients want to be asked; anybody may want it
 LARGE = 64 * 2**10  # bytes; larger pages are read in a thread
 FIRST_RETRY = 2.0  # seconds until a page is asked for again after a failure
 LONGEST_RETRY = 300.0  # seconds
@@ -117,7 +116,7 @@ class Mirror:
         self.used[name] = now
         if self._upstream.offline:
             return await self._held_only(name, known)
-        refresh = refresh and await self._turn(known)
+        refresh = refresh and await known.turn(self._clock)
         if now < known.expires and not refresh:
             self._figures.page_hits += 1
             return self._listed(name, known)
@@ -137,17 +136,17 @@ class Mirror:
             raise UpstreamDown(f"the upstream of {self.name} takes too long for the page of {name}") from None
         return self._listed(name, known)
 
-    async def _turn(self, known: Known) -> bool:
-        """Wait until clients may have the upstream asked again; whether that is still needed then."""
-        came = self._clock.seconds()
-        early = known.refreshed + REFRESH_EVERY - came
-        if early > 0 and known.check is None:
-            await pause(self._clock, early)
-            if known.refreshed > came and known.check is None:
-                return False  # somebody else had it asked meanwhile
-        if known.check is None:
-            known.refreshed = self._clock.seconds()
-        return True
+    def at_hand(self, name: ProjectName) -> Project | None:
+        known = self._known.get(name)
+        now = self._clock.seconds()
+        if known is None or now >= known.expires or self._upstream.offline:
+            return None
+        self.used[name] = now
+        self._figures.page_hits += 1
+        return self._listed(name, known)
+
+    def held(self, name: ProjectName, path: str) -> File | None:
+        return found_in(self.at_hand(name), path)
 
     def _listed(self, name: ProjectName, known: Known) -> Project:
         if known.project is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 from twisted.logger import Logger
 
@@ -27,6 +29,28 @@ def promised(project: Project) -> Project:
         for file in project.files
     )
     return evolve(project, files=files, revision=f"{project.revision}.promised")
+
+
+def beside(file: File) -> File:
+    """The core metadata that a listed file has, as a file of its own."""
+    hashes = file.core_metadata if isinstance(file.core_metadata, Mapping) else {}
+    return File(name=file.name + SUFFIX, url=file.url + SUFFIX, hashes=hashes, upload_time=file.upload_time)
+
+
+def found_in(project: Project | None, path: str) -> File | None:
+    """What a listing has at a path, which may be that of core metadata; ``None`` without a listing.
+
+    :raises NotFound: there is no such file, or no core metadata of it.
+    """
+    if project is None:
+        return None
+    wanted = path.removesuffix(SUFFIX)
+    file = project.file(wanted)
+    if wanted == path:
+        return file
+    if not file.core_metadata:
+        raise NotFound(f"no core metadata of {file.name} is offered")
+    return beside(file)
 
 
 class SideFiles:
@@ -83,11 +107,9 @@ class SideFiles:
         if not file.core_metadata:
             raise NotFound(f"no core metadata of {file.name} is offered")
         key = f"{self._index}/{file.path}{SUFFIX}"
-        hashes = {} if isinstance(file.core_metadata, bool) else file.core_metadata
-        beside = File(name=file.name + SUFFIX, url=file.url + SUFFIX, hashes=hashes, upload_time=file.upload_time)
         if not self._library.shelf.holds(key) and await self._is_ours(name, file):
             await self._fetch_wheel(name, file)
-        return self._library.open(key, name, beside, self._login)
+        return self._library.open(key, name, beside(file), self._login)
 
     async def _is_ours(self, name: ProjectName, file: File) -> bool:
         page = await self._memory.held(self._index, name)

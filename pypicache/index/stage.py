@@ -9,6 +9,7 @@ from pypicache.core.errors import Gone, NotFound
 from pypicache.core.model import File, Project, ProjectName
 from pypicache.core.stage import StageSpec
 from pypicache.index.releases import RELEASE, Release, stored_releases
+from pypicache.index.side_files import SUFFIX, beside, found_in
 from pypicache.interfaces import IBody, IIndex
 from pypicache.ledger.ledger import (
     Ledger,
@@ -22,7 +23,6 @@ from pypicache.ledger.ledger import (
 )
 from pypicache.store.library import Library
 
-SUFFIX = ".metadata"
 MOST_KNOWN = 20_000  # projects remembered, also those that the index does not have
 
 
@@ -87,6 +87,12 @@ class Stage:
             self._known[name] = found
         return self._some(name, self._known[name])
 
+    def at_hand(self, name: ProjectName) -> Project | None:
+        return self._some(name, self._known[name]) if name in self._known else None
+
+    def held(self, name: ProjectName, path: str) -> File | None:
+        return found_in(self.at_hand(name), path)
+
     def _some(self, name: ProjectName, found: Project | None) -> Project:
         if found is None:
             raise NotFound(f"{self.name} has no project {name}")
@@ -136,7 +142,7 @@ class Stage:
         if wanted == path:
             file = listed(stored)
         elif stored.core_metadata is not None:
-            file = File(name=stored.name + SUFFIX, url="", hashes={"sha256": stored.core_metadata})
+            file = beside(listed(stored))
         else:
             raise NotFound(f"no core metadata of {stored.name} is offered")
         key = f"{self.name}/{path}"

@@ -15,6 +15,8 @@ from pypicache.core.stage import StageSpec
 from pypicache.ledger.ledger import Ledger, Recorded, all_indexes, all_tokens, all_users
 
 Spec = MirrorSpec | StageSpec
+ACCOUNTS = UserSaved | UserGone | TokenSaved | TokenGone
+INDEXES = IndexSaved | IndexGone
 
 
 def spec_of(name: str, options: Mapping[str, object]) -> Spec:
@@ -38,6 +40,7 @@ class State:
     users: dict[str, Mapping[str, Any]] = field(factory=dict)  # name -> record
     specs: dict[str, Spec] = field(factory=dict)  # user/index -> options
     tokens: dict[str, tuple[str, Mapping[str, Any]]] = field(factory=dict)  # id -> user, record
+    generation: int = 0  # another one whenever an account, an index or a token changes
 
     log = Logger()
 
@@ -47,10 +50,13 @@ class State:
         self.tokens = dict(ledger.read_now(all_tokens))
         for name, options in ledger.read_now(all_indexes).items():
             self._take_index(name, options)
+        self.generation += 1
         ledger.listeners.insert(0, self.follow)
 
     def follow(self, recorded: Recorded) -> None:
         """Take over what was recorded."""
+        if any(isinstance(change, ACCOUNTS | INDEXES) for change in recorded.changes):
+            self.generation += 1
         for change in recorded.changes:
             match change:
                 case UserSaved(name=name, record=record):

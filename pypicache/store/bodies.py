@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from zope.interface import implementer
 
@@ -25,10 +26,13 @@ def etag_of(file: File) -> str | None:
 
 def uploaded(file: File) -> float | None:
     """When a file was uploaded, in whole seconds since the epoch."""
-    if file.upload_time is None:
-        return None
+    return None if file.upload_time is None else _moment(file.upload_time)
+
+
+@lru_cache(maxsize=4096)
+def _moment(text: str) -> float | None:
     try:
-        when = datetime.fromisoformat(file.upload_time)
+        when = datetime.fromisoformat(text)
     except ValueError:
         return None
     return float(int(when.timestamp())) if when.tzinfo is not None else None
@@ -44,6 +48,14 @@ def http_seconds(date: str | None) -> float | None:
         return None
 
 
+def description(file: File, kept: Kept) -> tuple[str, float]:
+    """Entity tag, and last modification in seconds since the epoch, of a file on the shelf."""
+    return (
+        etag_of(file) or f"{kept.modified:.6f}-{kept.size:x}",
+        uploaded(file) or float(int(kept.modified)),
+    )
+
+
 @implementer(IBody)
 class KeptBody:
     """A file on the shelf."""
@@ -54,8 +66,9 @@ class KeptBody:
         self._figures = figures
         self._open = True
         self.size: int | None = kept.size
-        self.modified: float | None = uploaded(file) or float(int(kept.modified))
-        self.etag: str | None = etag_of(file) or f"{kept.modified:.6f}-{kept.size:x}"
+        self.etag: str | None
+        self.modified: float | None
+        self.etag, self.modified = description(file, kept)
 
     async def measure(self) -> None:
         pass

@@ -20,7 +20,7 @@ from pypicache.store.bodies import KeptBody, etag_of, http_seconds, uploaded
 from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
-from pypicache.store.local import FULL, Shelf
+from pypicache.store.local import FULL, Kept, Shelf
 from pypicache.store.through import Through
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.client import Upstream
@@ -74,12 +74,18 @@ class Library:
         :param key: of the shelf; the URL path without the leading slash.
         :param login: the credentials of the index that lists the file.
         """
-        kept = self.shelf.open(key)
+        kept = self.take(key)
         if kept is None:
             return ComingBody(self, key, project, file, login)
-        self.used[key] = self.clock.seconds()
-        self.figures.file_hits += 1
         return KeptBody(self.shelf, kept, file, self.figures)
+
+    def take(self, key: str) -> Kept | None:
+        """Open a file that is held, for somebody who gives it back by ``shelf.close``; ``None`` if it is not."""
+        kept = self.shelf.open(key)
+        if kept is not None:
+            self.used[key] = self.clock.seconds()
+            self.figures.file_hits += 1
+        return kept
 
     async def borrow(self, key: str, project: ProjectName, file: File) -> bool:
         """Take over the same content from another index, if there is any; ``True`` if it is held now."""

@@ -27,6 +27,7 @@ from pypicache.core.errors import (
 )
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import is_form, wants_json
+from pypicache.web.said import for_one
 
 
 class NotAcceptable(PypicacheError):
@@ -76,11 +77,7 @@ def cache_control(request: Request, value: str) -> str:
 
     :param value: what would be said if anybody may see the answer.
     """
-    if not is_private(request) or "no-store" in value:
-        return value
-    if "immutable" in value:  # the client may keep for ever what it was given, for itself
-        return value.replace("public", "private")
-    return "private, no-cache"
+    return for_one(value) if is_private(request) else value
 
 
 def answer(

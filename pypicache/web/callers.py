@@ -20,6 +20,7 @@ from pypicache.core.stage import StageSpec
 from pypicache.index.layered import resolution_order
 from pypicache.ledger.state import Spec, State
 from pypicache.web.answers import header, keep_private
+from pypicache.web.asked import Asked
 
 PROXY_HEADERS = ("forwarded", "x-real-ip", "x-outside-url", "via")
 _SCHEME = re.compile(r"\s*(basic|bearer|token)\s+(\S+)\s*", re.ASCII | re.IGNORECASE)
@@ -42,6 +43,8 @@ class Callers:
         self.accounts = accounts
         self.rules = rules
         self._state = state
+        self._open: dict[str, bool] = {}  # index -> whether anybody may read it
+        self._opened = state.generation  # of the accounts and indexes for which that holds
 
     async def of(self, request: Request) -> Caller:
         """Who sends a request; wrong credentials are those of nobody (contract devpi 2.1)."""
@@ -100,7 +103,7 @@ class Callers:
         :raises NeedsLogin: nobody logged in; installers ask for credentials then.
         :raises Denied: they may not.
         """
-        if self.may_read(NOBODY, spec, project):
+        if self._is_open(spec):
             return NOBODY
         keep_private(request)
         caller = await self.of(request)
@@ -113,6 +116,26 @@ class Callers:
         if caller.user is None and "devpi-client" not in (header(request, "user-agent") or ""):
             raise NeedsLogin(sentence)
         raise Denied(sentence)
+
+    def at_hand(self, asked: Asked, spec: Spec, project: str) -> bool | None:
+        """Whether what an index lists is to be kept from others than whoever asks.
+
+        :return: ``None`` if they may not read it, or if that cannot be told without waiting.
+        """
+        if self._is_open(spec):
+            return False
+        said = read_credentials(asked.devpi_auth, asked.authorization)
+        caller = None if said is None else self.accounts.caller_at_hand(said)
+        return True if caller is not None and self.may_read(caller, spec, project) else None
+
+    def _is_open(self, spec: Spec) -> bool:
+        """Whether anybody may read an index."""
+        if self._opened != self._state.generation:
+            self._opened = self._state.generation
+            self._open.clear()
+        if spec.name not in self._open:
+            self._open[spec.name] = self.may_read(NOBODY, spec)
+        return self._open[spec.name]
 
     def require_shown(self, caller: Caller, spec: Spec) -> None:
         """Refuse to tell that there is an index.
@@ -188,17 +211,21 @@ class Callers:
 
 def credentials(request: Request) -> Credentials | None:
     """What a request says about who sends it, from the first header that can be read (contract devpi 2.1)."""
-    where = {"address": client_address(request), "nearby": is_nearby(request)}
-    own = header(request, "x-devpi-auth")
-    if own is not None and (pair := _pair(own)) is not None:
-        return Credentials(user=pair[0], secret=pair[1], **where)  # type: ignore[arg-type]
-    matched = _SCHEME.fullmatch(header(request, "authorization") or "")
+    said = read_credentials(header(request, "x-devpi-auth"), header(request, "authorization"))
+    return None if said is None else evolve(said, address=client_address(request), nearby=is_nearby(request))
+
+
+def read_credentials(devpi_auth: str | None, authorization: str | None) -> Credentials | None:
+    """The credentials in the two headers that may have some; the first that can be read counts (contract devpi 2.1)."""
+    if devpi_auth is not None and (pair := _pair(devpi_auth)) is not None:
+        return Credentials(user=pair[0], secret=pair[1])
+    matched = _SCHEME.fullmatch(authorization or "")
     if matched is None:
         return None
     if matched[1].lower() == "basic":
         pair = _pair(matched[2])
-        return None if pair is None else Credentials(user=pair[0], secret=pair[1], **where)  # type: ignore[arg-type]
-    return Credentials(user="", secret=matched[2], bearer=True, **where)  # type: ignore[arg-type]
+        return None if pair is None else Credentials(user=pair[0], secret=pair[1])
+    return Credentials(user="", secret=matched[2], bearer=True)
 
 
 def _pair(encoded: str) -> tuple[str, str] | None:

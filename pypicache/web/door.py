@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.http import datetimeToString
+from twisted.web.http import _GenericHTTPChannelProtocol, datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pypicache.core.errors import NotFound, PypicacheError
+from pypicache.core.outside import path_of
 from pypicache.web.answers import problem
 from pypicache.web.bodies import BodyRequest, Intake, Stream
-from pypicache.web.places import outside_url, path_of
+from pypicache.web.channel import LaneChannel
+from pypicache.web.lane import Lane
+from pypicache.web.places import outside_url
+from pypicache.web.served import ServedRequests
 
 
 class Door(Resource):
@@ -97,9 +100,16 @@ def _is_text(data: bytes) -> bool:
 
 
 class LoggedSite(Site):
-    """Writes one line per request, with its fields, at info level."""
+    """Makes the connections of clients, and notes every request.
 
-    requests = Logger(namespace="pypicache.requests")
+    :ivar served: tells of the requests that were answered.
+    """
+
+    def __init__(self, resource: IResource, clock: IReactorTime, lane: Lane | None = None) -> None:
+        # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
+        super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+        self.lane = lane
+        self.served = ServedRequests(clock)
 
     @property
     def stream(self) -> Stream | None:
@@ -107,22 +117,11 @@ class LoggedSite(Site):
         stream: Stream | None = getattr(self.resource, "stream", None)
         return stream
 
-    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
-        # Forms are read where they are wanted, as streams; a client has a minute to send its next request.
-        super().__init__(resource, BodyRequest, timeout=75, reactor=clock, parsePOSTFormSubmission=False)
+    def protocol(self) -> _GenericHTTPChannelProtocol:
+        """A new connection, HTTP/1.1 unless TLS settles on HTTP/2."""
+        return _GenericHTTPChannelProtocol(LaneChannel())
 
     def log(self, request: HTTPRequest) -> None:
-        client = request.getClientAddress()
-        self.requests.info(
-            "{client} {method} {path} {status} {size} {agent!r}",
-            client=getattr(client, "host", "-"),
-            method=request.method.decode("latin-1"),
-            path=_shown(request.uri),
-            status=request.code,
-            size=request.sentLength,
-            agent=(request.getHeader(b"user-agent") or b"-").decode("latin-1")[:80],
-        )
-
-
-def _shown(uri: bytes) -> str:
-    return "".join(character if character.isprintable() else "?" for character in uri.decode("latin-1"))[:1000]
+        agent = (request.getHeader(b"user-agent") or b"-").decode("latin-1")
+        client = getattr(request.getClientAddress(), "host", "-")
+        self.served.note(client, request.method, request.uri, request.code, request.sentLength, agent)

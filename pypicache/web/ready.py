@@ -8,23 +8,16 @@ from hashlib import sha256
 from urllib.parse import quote
 
 import zstandard
-from attrs import define, field, frozen
+from attrs import define, field
 
 from pypicache.core.model import File, Project
 from pypicache.core.simple_write import render_html, render_json
 from pypicache.tasks import InThread, Once
 from pypicache.web.negotiation import Coding, Format
+from pypicache.web.offers import Ready
 
 LARGE = 200  # files; pages with more are rendered and compressed in a thread
 Key = tuple[str, str, str, str]
-
-
-@frozen(kw_only=True)
-class Ready:
-    """One representation of a page in one content coding."""
-
-    etag: str  # strong, without quotes
-    body: bytes
 
 
 @define
@@ -61,16 +54,24 @@ class ReadyPages:
         self._weight = 0
         self._making: Once[tuple[Key, str, Coding], Ready] = Once()
 
+    def at_hand(self, key: Key, coding: Coding) -> tuple[str, Ready] | None:
+        """A page that is ready, and the revision of the project that it shows; ``None`` if it has to be made."""
+        rendered = self._pages.get(key)
+        ready = None if rendered is None else rendered.coded.get(coding)
+        if rendered is None or ready is None:
+            return None
+        self._pages.move_to_end(key)
+        return rendered.revision, ready
+
     async def page(self, prefix: str, index: str, project: Project, format_: Format, coding: Coding) -> Ready:
         """The bytes of a project's page.
 
         :param prefix: path of the outside URL, put before the URLs of files.
         """
         key = (prefix, index, project.name, format_.name)
-        rendered = self._pages.get(key)
-        if rendered is not None and rendered.revision == project.revision and coding in rendered.coded:
-            self._pages.move_to_end(key)
-            return rendered.coded[coding]
+        found = self.at_hand(key, coding)
+        if found is not None and found[0] == project.revision:
+            return found[1]
         question = (key, project.revision, coding)
         return await self._making.start(question, lambda: self._make(key, project, format_, coding)).join()
 

@@ -11,6 +11,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from pypicache.core.errors import Broken
 from pypicache.interfaces import IReader
 
 PIECE = 128 * 2**10  # bytes of what is not in a file
@@ -20,7 +21,7 @@ AT_ONCE = 2 * 2**20  # bytes handed to the kernel before others have their turn
 def plain_socket(request: Request) -> tcp.Connection | None:
     """The socket of a request whose bytes need nothing done to them on their way; ``None`` for TLS and HTTP/2."""
     channel = request.channel
-    transport = channel.transport if type(channel) is HTTPChannel else None
+    transport = channel.transport if isinstance(channel, HTTPChannel) else None
     return transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
 
 
@@ -68,7 +69,7 @@ async def send_file(request: Request, transport: tcp.Connection, reader: IReader
             await turn.come()
             part = reader.spooled()
             if part is not None:
-                sent = _hand_over(transport.fileno(), *part)
+                sent = hand_over(transport.fileno(), *part)
                 reader.advance(sent)
                 request.sentLength += sent
                 continue
@@ -82,13 +83,17 @@ async def send_file(request: Request, transport: tcp.Connection, reader: IReader
             transport.registerProducer(request.channel, True)
 
 
-def _hand_over(socket: int, descriptor: int, first: int, count: int) -> int:
+def hand_over(socket: int, descriptor: int, first: int, count: int) -> int:
+    """Hand bytes of a file to a socket, as many as it takes; the answer is how many.
+
+    :raises Broken: the file ends before them.
+    """
     sent = 0
     try:
         while sent < min(count, AT_ONCE):
             now = os.sendfile(socket, descriptor, first + sent, min(count, AT_ONCE) - sent)
             if not now:
-                break
+                raise Broken("the file is shorter than it was")
             sent += now
     except (BlockingIOError, ConnectionError):
         pass  # the socket is full, or gone; the transport finds out which

@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput, Denied, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
+from pypicache.core.outside import path_of
 from pypicache.index.catalog import Catalog, Index
 from pypicache.index.layered import Layered
 from pypicache.index.names import ListFormat
@@ -20,9 +21,10 @@ from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
-from pypicache.web.places import outside_url, path_of
-from pypicache.web.pour import ASK_AGAIN, FOR_EVER, pour
+from pypicache.web.places import outside_url
+from pypicache.web.pour import pour
 from pypicache.web.projects import Projects
+from pypicache.web.said import lifetime
 from pypicache.web.segments import application, has_query
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
@@ -252,7 +254,7 @@ class Wire:
             except (NotFound, Offline) as error:
                 unknown.append(error)
             else:
-                await pour(request, body, _lifetime(path))
+                await pour(request, body, lifetime(path))
                 return
         raise unknown[0] if unknown else NotFound(f"{mirror.name} has no file {path!r}")
 
@@ -266,12 +268,6 @@ class Wire:
         answer(request, b"", None, code=302, headers={"location": location, "cache-control": "no-store"})
 
     app.handle_errors(Exception)(failed)  # type: ignore[arg-type]  # an answer that is written returns nothing
-
-
-def _lifetime(path: str) -> str:
-    # Only a digest in the address makes it mean the same bytes for ever. The list of a wheel's variants may be written
-    # again even so (PEP 825).
-    return FOR_EVER if path.startswith("+f/") and not path.endswith("-variants.json") else ASK_AGAIN
 
 
 def _name(text: str) -> ProjectName:

@@ -211,7 +211,7 @@ class FileCase(HouseCase):
             self.network = Network(self.clock)
             return NetworkAgent(self.network, Site(resource, reactor=self.clock, timeout=None))
         self.outside = Network(self.clock)
-        return NetworkAgent(self.outside, LoggedSite(resource, self.clock))
+        return NetworkAgent(self.outside, LoggedSite(resource, self.clock, self.house.lane))
 
     def begin(self, path: str, method: str = "GET", **headers: str) -> Client:
         from twisted.web.http_headers import Headers

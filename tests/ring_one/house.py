@@ -274,7 +274,7 @@ class HouseCase(SynchronousTestCase):
         self.house.open_ledger(settings)
         self.agent = self.reach(self.house.door)
         if isinstance(self.agent, RequestTraversalAgent):
-            self.agent._serverFactory = LoggedSite(self.house.door, self.agent._memoryReactor)
+            self.agent._serverFactory = LoggedSite(self.house.door, self.agent._memoryReactor, self.house.lane)
         return self.house
 
     def stop(self) -> None:

@@ -87,7 +87,9 @@ class Raw:
     @classmethod
     def ask(cls, case: HouseCase, target: str, method: str = "GET", **headers: str) -> Raw:
         """Send one request over a connection of its own; header names are written with underscores."""
-        protocol = LoggedSite(case.house.door, case.clock).buildProtocol(IPv4Address("TCP", "192.0.2.7", 5000))
+        protocol = LoggedSite(case.house.door, case.clock, case.house.lane).buildProtocol(
+            IPv4Address("TCP", "192.0.2.7", 5000)
+        )
         assert protocol is not None
         transport = StringTransport()
         protocol.makeConnection(transport)

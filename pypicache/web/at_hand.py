@@ -1,0 +1,66 @@
+"""What can be answered at once: ready pages and held files, for whoever may see them, without waiting for anything.
+
+Nothing is remembered here that could become wrong: each question looks at the truth, the page that the mirror knows and
+the access lists as they are now.
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from pypicache.core.errors import PypicacheError
+from pypicache.index.catalog import Catalog
+from pypicache.store.bodies import description
+from pypicache.store.library import Library
+from pypicache.web.asked import Asked, FileAt, PageAt
+from pypicache.web.callers import Callers
+from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
+from pypicache.web.ready import ReadyPages
+from pypicache.web.said import lifetime
+
+
+@implementer(IAtHand)
+class AtHand:
+    """Answers of the whole house that wait for nothing."""
+
+    def __init__(self, catalog: Catalog, callers: Callers, pages: ReadyPages, library: Library) -> None:
+        self._catalog = catalog
+        self._callers = callers
+        self._pages = pages
+        self._library = library
+
+    def page(self, place: PageAt, asked: Asked, prefix: str) -> PageAtHand | None:
+        if asked.format is None or asked.fresh or (not place.simple and asked.json and not asked.installer):
+            return None
+        found = self._pages.at_hand((prefix, place.index, place.project, asked.format.name), asked.coding)
+        index = None if found is None else self._catalog.get(place.index)
+        if found is None or index is None:
+            return None
+        private = self._callers.at_hand(asked, index.spec, place.project)
+        if private is None:
+            return None
+        try:
+            project = index.at_hand(place.project)
+        except PypicacheError:
+            return None
+        if project is None or project.revision != found[0]:
+            return None
+        return PageAtHand(project=project, ready=found[1], private=private)
+
+    def file(self, place: FileAt, asked: Asked) -> FileAtHand | None:
+        index = None if asked.json else self._catalog.get(place.index)
+        if index is None or not place.projects:
+            return None
+        project = place.projects[0]
+        private = self._callers.at_hand(asked, index.spec, project)
+        if private is None:
+            return None
+        try:
+            file = index.held(project, place.path)
+        except PypicacheError:
+            return None
+        kept = None if file is None else self._library.take(f"{place.index}/{place.path}")
+        if file is None or kept is None:
+            return None
+        etag, modified = description(file, kept)
+        return FileAtHand(kept=kept, etag=etag, modified=modified, cache_control=lifetime(place.path), private=private)
