@@ -31,6 +31,7 @@ from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
+from pypicache.together import Together
 from pypicache.tasks import InThread, Tasks
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
@@ -126,7 +127,7 @@ def build(
     figures = Figures()
     tasks = Tasks()
     shelf = Shelf(settings.state)
-    memory = Memory(settings.state / "memory.sqlite", remember)
+    memory = Memory(settings.state / "memory.sqlite", Together(remember))
     upstream = Upstream(
         agent,
         clock,
