@@ -31,8 +31,8 @@ from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
-from pypicache.together import Together
 from pypicache.tasks import InThread, Tasks
+from pypicache.together import Together
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire

@@ -167,7 +167,7 @@ class Connection(Protocol):
             assert self.transport is not None
             if hasattr(self.transport, "getPeerCertificate"):
                 # Within TLS the other side would be waited for, and might go on sending for as long.
-                self.transport.abortConnection()
+                self.transport.abortConnection()  # type: ignore[attr-defined]  # that of TLS has it
             else:
                 self.transport.loseConnection()
 

@@ -11,6 +11,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from twisted.web.client import URI, ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -120,17 +121,20 @@ class Origins:
                 answered.addErrback(self._again, connection, origin, asked, request)
                 return cast("Deferred[IResponse]", answered)
         factory = _Factory(partial(self._rest, origin), partial(self._gone, origin))
-        connecting: Deferred[Connection] = origin.endpoint().connect(factory)
+        connecting = cast("Deferred[Connection]", origin.endpoint().connect(factory))
         return cast("Deferred[IResponse]", connecting.addCallback(self._connected, asked, request))
 
     def _connected(self, connection: Connection, asked: Asked, request: bytes) -> Deferred[IResponse]:
         self._open.add(connection)
         return cast("Deferred[IResponse]", connection.ask(asked, request))
 
-    def _again(self, failure, connection, origin, asked, request):  # type: ignore[no-untyped-def]
+    def _again(
+        self, failure: Failure, connection: Connection, origin: Origin, asked: Asked, request: bytes
+    ) -> Failure | Deferred[IResponse]:
         """A kept connection may have been closed by the other side at the moment it was used."""
         if connection.heard or not failure.check(ResponseNeverReceived):
             return failure
+        assert isinstance(failure.value, ResponseNeverReceived)
         if any(reason.check(CancelledError) for reason in failure.value.reasons):
             return failure
         return self._ask(origin, asked, request)

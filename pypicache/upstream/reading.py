@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import cast
 
 from attrs import frozen
 from twisted.web.http_headers import Headers
@@ -155,7 +154,7 @@ class Chunks:
         line = self._line(MOST_HEAD)
         if line is None:
             return False
-        self._left += len(line)
+        self._left += len(line) + 2
         if self._left > MOST_HEAD:
             raise Malformed(f"more than {MOST_HEAD} bytes behind the last chunk")
         if not line:
@@ -169,4 +168,4 @@ class Chunks:
                 raise Malformed(f"a line of more than {most} bytes between chunks")
             return None
         line, self._buffer = self._buffer[:at], self._buffer[at + 1 :]
-        return cast(bytes, line.removesuffix(b"\r"))
+        return line.removesuffix(b"\r")
