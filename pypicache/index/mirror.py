@@ -296,7 +296,9 @@ class Mirror:
         known.older = None
         self._known.put(name, known)
         self._changed(name)
-        await self._memory.save_page(self.name, name, page, self.used.get(name, now))
+        # Whoever waits for the page does not wait for the disk.
+        saved = self._memory.save_page(self.name, name, page, self.used.get(name, now))
+        self._tasks.keep(saved, f"remembering the page of {name}")
 
     def _check_serial(self, known: Known, answer: Fetched, serial: int | None, now: float) -> None:
         """Refuse a page that is older than ours, as caches on the way may have; unless the upstream insists on it."""

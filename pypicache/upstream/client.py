@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -252,6 +253,12 @@ def _basic(user: str, password: str) -> str:
 
 
 def _host(url: str) -> str:
+    end = url.find("/", url.find("//") + 2)
+    return _named(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=1000)
+def _named(url: str) -> str:
     scheme, host, port = origin(url)
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if port == {"http": 80, "https": 443}[scheme] else f":{port}")

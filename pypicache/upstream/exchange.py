@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -153,8 +154,19 @@ class Connection(Protocol):
         self._interim = 0
         self.heard = False
         self.used += 1
-        self.transport.write(request)
+        self._send(request)
         return self._answered
+
+    def _send(self, request: bytes) -> None:
+        transport = self.transport
+        assert transport is not None
+        if isinstance(transport, tcp.Connection) and not transport.TLS:
+            # Nothing else waits to be written, so the socket takes it now: twice less is told to the kernel.
+            sent = transport.writeSomeData(request)
+            if isinstance(sent, int):
+                request = request[sent:]
+        if request:
+            transport.write(request)
 
     def _cancelled(self, _: Deferred[Response]) -> None:
         self.heard = True  # nobody wants it to be asked again
