@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from errno import EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import asdict, frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
@@ -28,6 +29,7 @@ from pypicache.accounts.passwords import Passwords
 from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
 from pypicache.core.errors import BadInput
+from pypicache.core.simple_write import VERSION as RENDERING
 from pypicache.core.spec import MirrorSpec
 from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
@@ -41,12 +43,14 @@ from pypicache.ledger.state import State
 from pypicache.listening import Listening
 from pypicache.log_lines import LogLines
 from pypicache.memory import Memory
+from pypicache.memory_coded import CodedPages
 from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
+from pypicache.turns import Turns, Watchdog
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
@@ -129,6 +133,7 @@ def build(
     in_thread: InThread,
     uuid: str,
     outside_agent: IAgent | None = None,
+    turns: Turns | None = None,
 ) -> House:
     """Wire the parts.
 
@@ -137,6 +142,7 @@ def build(
     :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
     :param outside_agent: sends requests to addresses that users name; ``None``: the same as to upstreams.
+    :param turns: how long the reactor takes; ``None``: nobody measures it.
     """
     figures = Figures()
     tasks = Tasks()
@@ -186,11 +192,14 @@ def build(
         uuid=uuid, state=str(settings.state), host=host, port=port, outside_url=settings.outside_url,
         started=clock.seconds(),
     )  # fmt: skip
+    coded = CodedPages(memory, f"{__version__}/{RENDERING}", settings.ready_pages)
+    ready = ReadyPages(in_thread, coded, tasks, settings.ready_pages)
+    ledger.listeners.append(ready.follow)
     overview = Overview(
         node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, ledger=ledger,
-        figures=figures, clock=clock,
+        figures=figures, clock=clock, turns=turns or Turns(clock.seconds),
+        ready=lambda: asdict(ready.figures()),
     )  # fmt: skip
-    ready = ReadyPages(in_thread)
     simple = SimplePages(ready, lists, clock=clock, client_max_age=settings.client_max_age)
     passwords = Passwords(in_thread)
     secret = settings.secret_file
@@ -294,9 +303,11 @@ class Daemon(Service):
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         record = partial(deferToThreadPool, self._reactor, self._recording)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
+        turns = Turns(time.monotonic)
+        self._watchdog = Watchdog(self._reactor, turns, time.monotonic)
         house = build(
             settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
-            outside_agent=self._outside_agent,
+            outside_agent=self._outside_agent, turns=turns,
         )  # fmt: skip
         try:
             house.shelf.prepare()
@@ -310,6 +321,7 @@ class Daemon(Service):
         self._recording.start()
         self._working.start()
         house.upkeep.start()
+        self._watchdog.start()
         assert self.listening is not None
         self.listening.startService()
 
@@ -321,6 +333,7 @@ class Daemon(Service):
         if self._house is None or self._agent is None or self.listening is None:
             return  # it never started
         await self.listening.stopService()
+        self._watchdog.stop()
         self._site.served.tell()
         await self._house.tasks.stop()
         await self._house.upkeep.stop()

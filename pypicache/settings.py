@@ -211,6 +211,9 @@ class Settings:
         unit="bytes",
         write=toml_size,
     )
+    ready_pages: int = _setting(
+        "cache", "256 MiB", size, "How much memory ready pages may take.", unit="bytes", write=toml_size
+    )
     upstream_connections: int = _setting(
         "cache",
         64,

@@ -212,9 +212,9 @@ class Mirror:
     async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
         project: Project
         if len(body) > LARGE:
-            project = await self._in_thread(parse_page, body, content_type, url, name)
+            project = await self._in_thread(parse_page, body, content_type, url, name, self.name)
         else:
-            project = parse_page(body, content_type, url, name)
+            project = parse_page(body, content_type, url, name, self.name)
         if project.status is not None and project.status["status"] == "quarantined":
             # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
             return project.keep(lambda file: False, "quarantined")
@@ -385,5 +385,6 @@ class Mirror:
         known = await self._find(ProjectName(wheel.project))
         path = wheel.key.removeprefix(self.name + "/")
         files = () if known.project is None else known.project.files
-        if any(file.path == path and not file.core_metadata for file in files):
+        file_name = path.rpartition("/")[2]
+        if any(file.name == file_name and file.path == path and not file.core_metadata for file in files):
             await self.side_files.make(wheel)
