@@ -38,6 +38,7 @@ class Recorded:
 
     serial: int
     changes: tuple[Change, ...]
+    at: str = ""  # when, as the journal has it; empty: whoever tells does not know
 
 
 Decide = Callable[[Connection], "Decision[T]"]
@@ -118,7 +119,7 @@ class Ledger:
                         apply(change, connection, serial)
             finally:
                 connection.info["writes"] = False
-        return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result
+        return Recorded(serial=serial, changes=tuple(decision.changes), at=now), decision.result
 
     def tell(self, recorded: Recorded) -> None:
         """Let everybody know what was committed."""
@@ -176,6 +177,12 @@ def project_names(connection: Connection, index: str) -> list[str]:
     return list(connection.execute(found).scalars())
 
 
+def project_versions(connection: Connection, index: str, project: str) -> list[str]:
+    """A project's versions, sorted as texts; their metadata, which may be large, is not read."""
+    found = select(releases.c.version).where((releases.c.index == index) & (releases.c.project == project))
+    return sorted(connection.execute(found).scalars())
+
+
 def project_releases(connection: Connection, index: str, project: str) -> dict[str, dict[str, Any]]:
     """A project's versions and their metadata."""
     found = select(releases.c.version, releases.c.metadata).where(
@@ -224,6 +231,11 @@ def last_touched(connection: Connection, index: str, project: str) -> int:
     """Serial of the last change to anything in a project; 0 if there never was one."""
     found = select(touched.c.serial).where((touched.c.index == index) & (touched.c.project == project))
     return connection.execute(found).scalar_one_or_none() or 0
+
+
+def moment(connection: Connection, serial: int) -> str:
+    """When a change was recorded, as the journal has it; empty if it is not there."""
+    return connection.execute(select(journal.c.at).where(journal.c.serial == serial)).scalar_one_or_none() or ""
 
 
 def fact(connection: Connection, name: str) -> str | None:
