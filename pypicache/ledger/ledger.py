@@ -201,6 +201,28 @@ def project_files(connection: Connection, index: str, project: str) -> list[File
     return [_file(record) for record in connection.execute(found).scalars()]
 
 
+def files_named(connection: Connection, index: str, project: str, name: str) -> list[FileSaved]:
+    """The files of a project with this name, and what lies beside them, in the order in which it came.
+
+    Others may be among them; what matters is that not all of thousands are read.
+    """
+    found = (
+        select(files.c.record)
+        .where((files.c.index == index) & (files.c.project == project))
+        .where(files.c.path.contains("/" + name, autoescape=True))
+        .order_by(files.c.serial, files.c.path)
+    )
+    return [_file(record) for record in connection.execute(found).scalars()]
+
+
+def release_metadata(connection: Connection, index: str, project: str, version: str) -> dict[str, Any] | None:
+    """One version's metadata; ``None`` if there is no such version."""
+    found = select(releases.c.metadata).where(
+        (releases.c.index == index) & (releases.c.project == project) & (releases.c.version == version)
+    )
+    return connection.execute(found).scalar_one_or_none()
+
+
 def index_files(connection: Connection, index: str) -> list[FileSaved]:
     """Everything that an index has, in the order in which it came."""
     found = select(files.c.record).where(files.c.index == index).order_by(files.c.serial, files.c.path)

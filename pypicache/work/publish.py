@@ -18,7 +18,15 @@ from pypicache.core.form import Form
 from pypicache.core.metadata import CoreMetadata, Release, combined
 from pypicache.core.model import ProjectName
 from pypicache.core.stage import StageSpec
-from pypicache.ledger.ledger import Decision, Ledger, file_at, project_files, project_releases
+from pypicache.ledger.ledger import (
+    Decision,
+    Ledger,
+    file_at,
+    files_named,
+    project_files,
+    project_releases,
+    release_metadata,
+)
 from pypicache.store.incoming import Incoming
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Shared
@@ -67,7 +75,7 @@ class Publisher:
         saved = ReleaseSaved(index=spec.name, project=project, version=version, metadata=metadata)
 
         def decide(connection: Any) -> Decision[None]:
-            known = project_releases(connection, spec.name, project).get(version)
+            known = release_metadata(connection, spec.name, project, version)
             return Decision([] if known == saved.metadata else [saved], None)
 
         await self._ledger.change(decide)
@@ -211,7 +219,7 @@ class Publisher:
         same = Stored(sentence=f"Upload of identical file to {kept} index.", new=False)
 
         def judge(connection: Any) -> Verdict:
-            return verdict(project_files(connection, spec.name, saved.project), saved, spec)
+            return verdict(files_named(connection, spec.name, saved.project, saved.name), saved, spec)
 
         key = f"{spec.name}/{saved.path}"
         keys = [key, *(key + end for end in beside)]
@@ -224,7 +232,7 @@ class Publisher:
             # before, may have been taken off the shelf since we put ours there.
             if not all(self.files.shelf.holds(one) for one in keys):
                 raise _Vanished(key)
-            known = project_releases(connection, spec.name, saved.project).get(saved.version)
+            known = release_metadata(connection, spec.name, saved.project, saved.version)
             merged = combined(known, form, archive)
             changes: list[Change] = [FileGone(index=spec.name, path=file.path) for file in found.replaced]
             if merged != known:

@@ -10,6 +10,7 @@ from hashlib import sha256
 import zstandard
 
 from pypicache.web import ready
+from pypicache.web.negotiation import Coding
 from tests.ring_one.house import PIP, Answer, HouseCase, file_of, page_of
 
 PATH = "/root/pypi/+simple/big/"
@@ -21,8 +22,8 @@ class ReadyCase(HouseCase):
         self.compressed: list[int] = []
         compress = ready.compress
 
-        def counting(body: bytes, coding: ready.Coding) -> bytes:
-            if coding is not ready.Coding.IDENTITY:
+        def counting(body: bytes, coding: Coding) -> bytes:
+            if coding is not Coding.IDENTITY:
                 self.compressed.append(len(body))
             return compress(body, coding)
 
