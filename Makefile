@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint types tests bench clean
+.PHONY: run test lint types tests bench bench-quick clean
 
 run: $(VENV)/installed
 	$(BIN)/pypicache serve $(ARGS)
@@ -19,10 +19,13 @@ types: $(VENV)/tested
 	$(BIN)/mypy
 
 tests: $(VENV)/tested
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: $(VENV)/tested
 	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(VENV)/tested
+	$(BIN)/python -m bench --quick $(ARGS)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

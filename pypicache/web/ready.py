@@ -17,19 +17,12 @@ from pypicache.ledger.ledger import Recorded
 from pypicache.memory_coded import Coded, CodedPages, Place
 from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
+from pypicache.web.offers import Ready
 
 LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
 Key = tuple[str, str, str, str]  # path of the outside URL, index, project, format
-
-
-@frozen(kw_only=True)
-class Ready:
-    """One representation of a page in one content coding."""
-
-    etag: str  # strong, without quotes
-    body: bytes
 
 
 @define

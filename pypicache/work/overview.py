@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import asdict, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -60,6 +60,7 @@ class Overview:
         self._clock = clock
         self._turns = turns
         self._ready = ready
+        self.workers: Callable[[], Sequence[Mapping[str, object]]] = tuple  # replaced where there are some
 
     async def status(self) -> dict[str, object]:
         """The ``result`` of ``+status``."""
@@ -84,6 +85,7 @@ class Overview:
             "version": __version__,
             "uptime": round(now - node.started, 3),
             "offline": self._upstream.offline,
+            "workers": list(self.workers()),
             "cache": {
                 "size": self._evictor.size,
                 "files": self._evictor.files,

@@ -14,7 +14,7 @@ WORST = 0.2  # seconds; some ten times what is taken on an idle machine, since t
 
 def page(name: str, count: int) -> Mapping[str, tuple[str, str]]:
     """One project with so many files, as JSON; and another of the same files as HTML."""
-    files = []
+    files: list[dict[str, object]] = []
     for number in range(count):
         digest = sha256(b"%d" % number).hexdigest()
         files.append(
@@ -27,7 +27,9 @@ def page(name: str, count: int) -> Mapping[str, tuple[str, str]]:
                 "core-metadata": {"sha256": digest},
             }
         )
-    anchors = "".join(f'<a href="{each["url"]}#sha256={each["url"][21:85]}">{each["filename"]}</a>' for each in files)
+    anchors = "".join(
+        f'<a href="{each["url"]}#sha256={str(each["url"])[21:85]}">{each["filename"]}</a>' for each in files
+    )
     listing = {"meta": {"api-version": "1.1"}, "name": name, "versions": [], "files": files}
     return {
         name: (JSON_TYPE, json.dumps(listing)),
