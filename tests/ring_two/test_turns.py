@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.ring_two.harness import JSON_TYPE, Daemon, UpstreamProcess, fetch
 
-# Seconds, some times what is taken on an idle machine, since tests share theirs with others. A page of 60,000 files takes
+# Seconds, more than on an idle machine, since tests share theirs with others. A page of 60,000 files takes
 # longer: orjson reads and writes it in one go, and lets no other thread run meanwhile.
 WORST = {"big": 0.15, "huge": 0.5}
 
@@ -30,8 +30,6 @@ def page(name: str, count: int) -> Mapping[str, tuple[str, str]]:
             }
         )
     anchors = "".join(
-        f'<a href="{each["url"]}#sha256={str(each["url"])[21:85]}">{each["filename"]}</a>' for each in files
-    )
         f'<a href="{each["url"]}#sha256={str(each["url"])[21:85]}">{each["filename"]}</a>' for each in files
     )
     listing = {"meta": {"api-version": "1.1"}, "name": name, "versions": [], "files": files}
