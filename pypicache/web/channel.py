@@ -41,6 +41,7 @@ class LaneChannel(HTTPChannel):
                   a file is going out -------------> kept until it has gone
     """
 
+    _HTTPChannel__first_line: int  # 1: a request may begin, perhaps after an empty line
     transport: Any  # plain TCP, a socket file, TLS or one in memory
     _outgoing: _Outgoing | None = None
     _client: str | None = None
@@ -64,6 +65,7 @@ class LaneChannel(HTTPChannel):
         return bool(
             not self.requests
             and not self._buffer
+            and self._HTTPChannel__first_line == 1
             and self.line_mode
             and self.persistent
             and not self.transport.disconnecting
@@ -99,7 +101,6 @@ class LaneChannel(HTTPChannel):
     def sent(self, reply: Reply, held: bytes) -> None:
         """A file has gone out; go on with what the client sent meanwhile."""
         self._outgoing = None
-        self.setTimeout(self.timeOut)
         self._over(reply)
         if held:
             self.dataReceived(held)
@@ -127,11 +128,12 @@ class _Outgoing:
         self._part = part
         self._plain = plain
         self._held = bytearray()
+        self._patience: float | None = None  # seconds for which the channel waits for a request
 
     def begin(self) -> None:
         """Take the place of the channel as the one who produces."""
         transport = self._channel.transport
-        self._channel.setTimeout(None)
+        self._patience = self._channel.setTimeout(None)
         transport.unregisterProducer()
         transport.registerProducer(self, False)
 
@@ -171,7 +173,8 @@ class _Outgoing:
         transport = self._channel.transport
         transport.unregisterProducer()
         transport.registerProducer(self._channel, True)
-        transport.resumeProducing()
+        self._channel.resumeProducing()  # it may have been told to pause by what was written before
+        self._channel.setTimeout(self._patience)
         self._channel.sent(self._reply, bytes(self._held))
 
     def stopProducing(self) -> None:
