@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.ring_one.files import bytes_of
-from tests.ring_one.lanes import Heard, LaneCase
+from tests.ring_one.house import PIP
+from tests.ring_one.lanes import ACCEPT, AGENTS, DAY, EARLY, FIELDS, LATE, ODD, RANGES, Heard, LaneCase
 from tests.ring_one.network import NetworkAgent
 from tests.ring_one.publishing import Sender
 
@@ -55,6 +56,31 @@ class SameTests(LaneCase):
         fast = [self.both(self.ask(target, *self.proofs[0])).fast for target in self.targets]
         away = [target for target, one in zip(self.targets, fast, strict=True) if not one]
         self.assertTrue(all("demo-4.0" in target or "a-b-1" in target for target in away), away)
+
+    def test_every_field(self) -> None:
+        """Every field that is worth a thought, at an address of each kind, alone and with those that it goes with."""
+        page, own = "/team/over/+simple/demo/", "/alice/dark/+simple/mine/"
+        held = next(target for target in self.targets if "demo-1.0.tar.gz" in target and "/root/" in target)
+        side = next(target for target in self.targets if target.endswith(".metadata") and "/alice/dark" in target)
+        fast = 0
+        for target in (page, own, held, side, self.big, "/root/pypi/demo"):
+            tags = self.tags[target]
+            alone = [f"{name}: {value}" for name, values in FIELDS.items() for value in values]
+            alone += [f"if-none-match: {value}" for tag in tags for value in (tag, f"W/{tag}", f'"x", {tag}', tag[:-1])]
+            sets = [[one] for one in [*alone, *ODD]]
+            sets += [
+                [f"range: {one}", f"if-range: {other}"]
+                for one in RANGES[:3]
+                for other in [*tags[:1], DAY, EARLY, '"x"']
+            ]
+            sets += [[f"if-none-match: {tag}", f"if-modified-since: {LATE}"] for tag in [*tags[:1], '"x"']]
+            sets += [[f"accept: {PIP}", "cache-control: max-age=0", f"user-agent: {agent}"] for agent in AGENTS]
+            sets += [[f"accept: {accept}", f"user-agent: {agent}"] for accept in ACCEPT for agent in ("pip/25.0", "x")]
+            sets += [[one, one] for one in ("accept: text/html", "range: bytes=0-4", "connection: close", "x-a: b")]
+            for number, fields in enumerate(sets):
+                method = "HEAD" if number % 4 == 0 else "GET"
+                fast += self.both(self.ask(target, *fields, *self.proofs[0], method=method)).fast
+        self.assertGreater(fast, 300)
 
     def test_an_idle_client_after_a_large_file(self) -> None:
         """The connection is closed after the usual time, and not kept for ever."""
