@@ -82,6 +82,16 @@ class SameTests(LaneCase):
                 fast += self.both(self.ask(target, *fields, *self.proofs[0], method=method)).fast
         self.assertGreater(fast, 300)
 
+    def test_a_fresh_look(self) -> None:
+        """Whoever wants the upstream to be asked has it asked, through this door as well."""
+        for wish in ("cache-control: no-cache", "cache-control: max-age=0", "pragma: no-cache"):
+            before = len(self.up.log)
+            sender = Sender()
+            NetworkAgent(self.network, self.fast.site).connect(sender)
+            sender.send(self.ask(self.demo, wish, f"accept: {PIP}"))
+            self.arrive()
+            self.assertEqual((sender.status, len(self.up.log) - before), (200, 1), wish)
+
     def test_an_idle_client_after_a_large_file(self) -> None:
         """The connection is closed after the usual time, and not kept for ever."""
         heard = self.both(self.ask(self.big), wait=76)
