@@ -153,14 +153,14 @@ class LaneCase(StagesCase):
         blind = self.send("POST", "/alice/+token-create", write, **self.as_("alice")).json()["result"]["token"]
         login = self.login("alice")
         self.advance(2)
-        said = [
+        proofs = [
             ALICE, BOB, basic("alice", "wrong"), basic("nobody", "x"), basic("alice", ""), basic("root", ""),
             basic("alice", login), basic("__token__", token), basic("bob", token), basic("", narrow), bearer(token),
             bearer(narrow), bearer(over), bearer(blind), bearer(login), bearer("x"), devpi("alice", login),
             devpi("alice", "pw-alice"), {"authorization": "Basic !!!"}, {"authorization": "basic  " + "QTpi"},
             {"authorization": "Digest x"}, {"authorization": ""},
         ]  # fmt: skip
-        self.proofs = [[f"{name.replace('_', '-')}: {value}" for name, value in one.items()] for one in said]
+        self.proofs = [[f"{name.replace('_', '-')}: {value}" for name, value in one.items()] for one in proofs]
 
     def learn(self, target: str, *, fetch: bool = True) -> None:
         """Note an address, and the tags of what is there."""

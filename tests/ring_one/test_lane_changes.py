@@ -82,7 +82,7 @@ class House(StagesCase):
         self.upload("alice/dev", OWN[0], False)
         made = self.send("POST", "/alice/+token-create", {}, **self.as_("alice")).json()["result"]
         self.token = str(made["id"])
-        self.proofs = ({}, ALICE, BOB, bearer(made["token"]))
+        self.proofs: tuple[dict[str, str], ...] = ({}, ALICE, BOB, bearer(made["token"]))
         self.targets = {
             f"/{index}/+simple/{project}/": None
             for index in ("root/pypi", "alice/up", *INDEXES)
@@ -176,7 +176,7 @@ class House(StagesCase):
 class Anew(HouseCase):
     """A daemon that was started just now, in front of the same upstream; it has no fast lane."""
 
-    told: Callable[..., dict[tuple[str, int, str], Raw]] = House.told  # type: ignore[assignment]  # as it tells
+    told: Callable[..., dict[tuple[str, int, str], Raw]] = House.told
 
     def follow(self, before: House) -> None:
         """Start with what another one has on disk."""
@@ -184,7 +184,7 @@ class Anew(HouseCase):
         shutil.copytree(before.directory, self.directory, dirs_exist_ok=True)
         self.clock, self.up, self.targets, self.proofs = before.clock, before.up, before.targets, before.proofs
         self.start()
-        self.house = evolve(self.house, lane=None)
+        self.house = evolve(self.house, lane=None)  # type: ignore[arg-type]  # a site goes without
 
     def settings(self) -> Settings:
         return Settings(state=self.directory, indexes=(MirrorSpec.from_options("root/pypi", {"mirror_url": UP}),))
