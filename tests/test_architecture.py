@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # An import may only point to the left.
 LINE = (
-    "core | interfaces | tasks | figures | ledger | accounts | memory | upstream | store | index | work | web"
-    " | settings_values | settings_users | settings | settings_text | listening | log_lines | assembly | tap"
-    " | status_text | cli"
+    "core | interfaces | process | tasks | figures | ledger | accounts | memory | upstream | store | index | work"
+    " | web"
+    " | settings_values | settings_users | settings | settings_text | listening | workers | log_lines"
+    " | assembly | daemon"
+    " | tap | status_text | cli"
 )
 WIRE = {"twisted", "klein", "treq"}
 SQL = {"sqlite3", "sqlalchemy"}
@@ -134,7 +136,7 @@ def wire_in_core(root: Path) -> list[str]:
 def reactor_imports(root: Path) -> list[str]:
     """Imports of the reactor in the wrong place, and all of them if there is more than one."""
     found = [each for each in imports(root, "pypicache") if f"{each.target}.".startswith(f"{REACTOR}.")]
-    return [str(each) for each in found if len(found) > 1 or layer(each.module) not in {"assembly", "tap", "cli"}]
+    return [str(each) for each in found if len(found) > 1 or layer(each.module) not in {"process"}]
 
 
 def sql_outside(root: Path) -> list[str]:
@@ -273,7 +275,7 @@ PLACES = ("{}", "def later() -> None:\n    {}", "from typing import TYPE_CHECKIN
         (wire_in_core, "core.a", "import attrs, twist", []),
         (wire_in_core, "core.a", "import klein, twisted.web", ["klein", "twisted.web"]),
         (wire_in_core, "core.a", "from treq.client import HTTPClient", ["treq.client.HTTPClient"]),
-        (reactor_imports, "tap", "from twisted.internet import reactor, task", []),
+        (reactor_imports, "process", "from twisted.internet import reactor, task", []),
         (reactor_imports, "web.a", "from twisted.internet.interfaces import IReactorTime", []),
         (reactor_imports, "web.a", "from twisted.internet import reactor", ["twisted.internet.reactor"]),
         (reactor_imports, "web.a", "import twisted.internet.reactor", ["twisted.internet.reactor"]),

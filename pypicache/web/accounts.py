@@ -93,7 +93,7 @@ class AccountsWire:
         caller = await self.callers.of(request)
         self.callers.require_account(caller, user, Verb.USER_CREATE, f"no permission to create user {user}")
         await self.users.create(user, _object(request))
-        envelope(request, "userconfig", self.catalog.user(user), code=201)
+        envelope(request, "userconfig", {**self.catalog.user(user), "indexes": {}}, code=201)
 
     @app.route("/<user>/", methods=["PATCH"])
     @app.route("/<user>", methods=["PATCH"])

@@ -32,6 +32,24 @@ TURNED_AWAY = frozenset({"content-length", "transfer-encoding", "expect", "upgra
 
 
 @frozen(kw_only=True)
+class PageAt:
+    """An address of a project's page."""
+
+    index: str  # user/index
+    project: ProjectName
+    simple: bool  # below +simple; otherwise the page is for installers only
+
+
+@frozen(kw_only=True)
+class FileAt:
+    """An address of a file."""
+
+    index: str
+    path: str  # below the index
+    projects: tuple[ProjectName, ...]  # to which a file of this name may belong
+
+
+@frozen(kw_only=True)
 class Asked:
     """The header fields of a request, as far as an answer depends on them."""
 
@@ -50,23 +68,17 @@ class Asked:
     devpi_auth: str | None
     agent: str
 
+    @classmethod
+    def plain(cls, format_: Format = Format.HTML, coding: Coding = Coding.IDENTITY) -> Asked:
+        """Nothing but a representation."""
+        return cls(
+            format=format_, coding=coding, fresh=False, close=False, json=False, installer=True, tags=None, since=None,
+            range=None, if_range=None, outside_url=None, authorization=None, devpi_auth=None, agent="-",
+        )  # fmt: skip
 
-@frozen(kw_only=True)
-class PageAt:
-    """An address of a project's page."""
-
-    index: str  # user/index
-    project: ProjectName
-    simple: bool  # below +simple; otherwise the page is for installers only
-
-
-@frozen(kw_only=True)
-class FileAt:
-    """An address of a file."""
-
-    index: str
-    path: str  # below the index
-    projects: tuple[ProjectName, ...]  # to which a file of this name may belong
+    def wants_page(self, where: PageAt) -> bool:
+        """Whether a page that is remembered answers this: nobody is to be asked, and it is what is meant."""
+        return not self.fresh and (where.simple or self.installer or not self.json)
 
 
 def read_head(fields: bytes) -> Asked | None:

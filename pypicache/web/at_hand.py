@@ -30,7 +30,7 @@ class AtHand:
         self._library = library
 
     def page(self, place: PageAt, asked: Asked, prefix: str) -> PageAtHand | None:
-        if asked.format is None or asked.fresh or (not place.simple and asked.json and not asked.installer):
+        if asked.format is None or not asked.wants_page(place):
             return None
         found = self._pages.at_hand((prefix, place.index, place.project, asked.format.name), asked.coding)
         index = None if found is None else self._catalog.get(place.index)

@@ -193,7 +193,7 @@ class Anew(HouseCase):
 class ChangeTests(SynchronousTestCase):
     """Any sequence of changes, with everything asked for in between."""
 
-    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
     @given(st.lists(STEPS, min_size=1, max_size=6))
     def test_any_changes(self, steps: list[tuple[Any, ...]]) -> None:
         """The lane and the pages that are ready say what a new daemon says."""

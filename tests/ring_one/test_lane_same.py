@@ -19,7 +19,7 @@ class AnyStreamTests(LaneCase):
 
     counted: ClassVar[list[tuple[int, int]]] = []  # answers, and how many of them were the lane's, per example
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def _send(self, data: Any) -> None:
         pieces, waits = data.draw(LaneCase.stream(self))

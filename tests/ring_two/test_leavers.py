@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from OpenSSL.crypto import FILETYPE_PEM
@@ -74,6 +78,18 @@ def test_many_leave_a_file_that_still_arrives(upstream: UpstreamProcess, daemon:
     eventually(lambda: (descriptors(daemon) - before)["socket"] <= 4, "the clients' connections are closed", 15)
 
 
+def again_and_again(port: int, path: str, wheel: Path) -> None:
+    """One client gets the file, and parts of it, several times over one encrypted connection."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+    content = wheel.read_bytes()
+    with closing(connection):
+        for first, more in ((0, {}), (0, {"Cookie": "not=plain"}), (1_000_001, {}), (0, {}), (SIZE - 9, {}), (0, {})):
+            connection.request("GET", path, headers={"Range": f"bytes={first}-", **more})
+            assert connection.getresponse().read() == content[first:]
+
+
 def test_many_leave_over_tls(upstream: UpstreamProcess, tmp_path: Path) -> None:
     """The same where the daemon has to encrypt."""
     wheel = build_wheel(upstream.root, "thing", "1.0", size=SIZE)
@@ -90,6 +106,7 @@ def test_many_leave_over_tls(upstream: UpstreamProcess, tmp_path: Path) -> None:
         is_whole(daemon, url, wheel)
         before = descriptors(daemon)
         leavers = Leavers(url.replace(f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secret}"))
+        again_and_again(secret, urlsplit(url).path, wheel)
         leavers.run(1_500, 12)
         assert leavers.left >= 100, leavers
         assert leavers.got > leavers.left * 1_000, leavers
