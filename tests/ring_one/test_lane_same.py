@@ -85,6 +85,7 @@ class SameTests(LaneCase):
     def test_a_fresh_look(self) -> None:
         """Whoever wants the upstream to be asked has it asked, through this door as well."""
         for wish in ("cache-control: no-cache", "cache-control: max-age=0", "pragma: no-cache"):
+            self.advance(1)  # so often it may be asked
             before = len(self.up.log)
             sender = Sender()
             NetworkAgent(self.network, self.fast.site).connect(sender)
