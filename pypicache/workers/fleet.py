@@ -6,10 +6,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -232,12 +234,14 @@ class WorkerProcess(ProcessProtocol):
         return self.transport
 
     def tell(self, kind: str, *rest: Any) -> None:
-        """Say something to the worker."""
-        self._process.writeToChild(0, packed(kind, *rest))
+        """Say something to the worker; one that does not listen any more is at its end."""
+        with suppress(KeyError):
+            self._process.writeToChild(0, packed(kind, *rest))
 
     def kill(self) -> None:
         """End the process now."""
-        self._process.signalProcess("KILL")
+        with suppress(ProcessExitedAlready):
+            self._process.signalProcess("KILL")
 
     def outReceived(self, data: bytes) -> None:  # noqa: N802 -- a method of twisted's
         """The worker says something."""
@@ -253,6 +257,8 @@ class WorkerProcess(ProcessProtocol):
 @implementer(IReadDescriptor)
 class Handed:
     """Receives the connections that a worker hands over."""
+
+    log = Logger()
 
     def __init__(self, reactor: Any, end: socket.socket, adopt: Callable[[int, int, bytes], None]) -> None:
         self._reactor = reactor
@@ -281,6 +287,8 @@ class Handed:
                 for descriptor in descriptors:
                     try:
                         self._adopt(descriptor, family, read)
+                    except OSError as error:  # the client left on the way
+                        self.log.info("a connection was lost while it was handed over: {why}", why=str(error))
                     finally:
                         os.close(descriptor)
 

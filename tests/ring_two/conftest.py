@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,23 @@ from tests.ring_two.tools import Tools
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
-    """The clients; ``PYPICACHE_TEST_TOOLS`` may name an environment that has them already."""
+    """The clients, made once for all processes that run tests.
+
+    ``PYPICACHE_TEST_TOOLS`` may name an environment that has them already.
+    """
     given = os.environ.get("PYPICACHE_TEST_TOOLS")
-    return Tools(Path(given)) if given else Tools.install(tmp_path_factory.mktemp("tools") / "venv")
+    if given:
+        return Tools(Path(given))
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    place, done = shared / "tools", shared / "tools.done"
+    with (shared / "tools.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not done.exists():
+            Tools.install(place)
+            done.touch()
+    return Tools(place)
 
 
 @pytest.fixture
