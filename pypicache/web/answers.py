@@ -153,7 +153,7 @@ def problem(request: Request, error: Exception) -> bytes:
         if allowed:
             headers["allow"] = ", ".join(sorted(allowed))
     sentence = _sentence(error, code)
-    if wants_json(header(request, "accept")):
+    if _in_json(request):
         headers["content-type"] = "application/json"
         said = {"message": sentence}
         if is_form(header(request, "content-type")):  # uv shows nothing but "code" (contract clients 2.3)
@@ -167,6 +167,22 @@ def problem(request: Request, error: Exception) -> bytes:
     for name, value in headers.items():
         request.setHeader(name, value)
     return body
+
+
+def _in_json(request: Request) -> bool:
+    """Whether an error is told in JSON: to whoever asks for it, and where nothing else is spoken, unless HTML is wanted.
+
+    Scripts that change something seldom send more than ``Accept: */*``, and read ``message`` (devpi answers them so).
+    """
+    accept = header(request, "accept")
+    if wants_json(accept):
+        return True
+    if accept is not None and ("*/*" not in accept or "text/html" in accept.lower()):
+        return False
+    if request.method == b"POST":
+        sent = (header(request, "content-type") or "").partition(";")[0].strip().lower()
+        return sent == "application/json" or b"/+f/" in request.path  # the latter takes results of tests
+    return request.method in {b"PUT", b"PATCH", b"DELETE", b"PUSH"}
 
 
 def reason(sentence: str) -> bytes:

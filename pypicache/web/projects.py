@@ -77,7 +77,7 @@ class Projects:
         try:
             releases = await self._releases(index, name, own_only=has_query(request, "ignore_bases"))
         except NotFound as error:
-            raise NotFound(f"no project {project!r}") from error
+            raise NotFound(f"no project {name!r}") from error
         base = outside_url(request, self._configured_url)
         envelope(request, "projectconfig", {version: data(release, base) for version, release in releases.items()})
 

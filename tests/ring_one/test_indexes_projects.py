@@ -72,7 +72,7 @@ class ProjectTests(StagesCase):
     def test_what_does_not_exist(self) -> None:
         self.have("alice/dev", "own-1.0.tar.gz", b"own")
         for sentence, path in (
-            ("no project 'No.Pe'", "/alice/dev/No.Pe"),
+            ("no project 'no-pe'", "/alice/dev/No.Pe"),
             ("no project 'nope'", "/root/pypi/nope"),
             ("The version 9 of project own does not exist.", "/alice/dev/own/9"),
             ("The version 9 of project nope does not exist.", "/alice/dev/nope/9"),
