@@ -25,6 +25,7 @@ from pypicache.core.errors import (
     TooMany,
     UpstreamDown,
 )
+from pypicache.web.bodies import body_start
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import is_form, wants_json
 
@@ -180,8 +181,8 @@ def _in_json(request: Request) -> bool:
     if accept is not None and ("*/*" not in accept or "text/html" in accept.lower()):
         return False
     if request.method == b"POST":
-        sent = (header(request, "content-type") or "").partition(";")[0].strip().lower()
-        return sent == "application/json" or b"/+f/" in request.path  # the latter takes results of tests
+        # Results of tests are sent to files; of anything else the first character tells, whatever it is called.
+        return b"/+f/" in request.path or body_start(request) in {b"{", b"["}
     return request.method in {b"PUT", b"PATCH", b"DELETE", b"PUSH"}
 
 

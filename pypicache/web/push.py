@@ -14,7 +14,7 @@ from pypicache.core.model import index_name
 from pypicache.core.stage import StageSpec
 from pypicache.index.catalog import Catalog, Index
 from pypicache.web.answers import envelope, header
-from pypicache.web.bodies import body_of, json_of
+from pypicache.web.bodies import body_start, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import SHORT_FORM
@@ -40,7 +40,7 @@ def is_push(request: Request) -> bool:
     if request.method == b"PUSH" or kind not in FORMS | XML:
         return True
     # curl and others call whatever they post a form, unless they are told better.
-    return kind == SHORT_FORM and getattr(request, "intake", None) is None and body_of(request).lstrip()[:1] == b"{"
+    return kind == SHORT_FORM and body_start(request) == b"{"
 
 
 class PushWire:

@@ -94,7 +94,9 @@ class Uploads:
         try:
             self.callers.require(caller, spec.access, Verb.TOXRESULT_UPLOAD)
         except (Denied, NeedsLogin) as error:
-            raise Denied(f"{error}; devpi test --no-upload runs the tests without sending their results") from error
+            raise Denied(
+                f"no permission to upload tox results: {error}; devpi test --no-upload runs the tests without sending their results"
+            ) from error
 
     async def _uploader(self, request: Request, index: str, project: str | None = None) -> tuple[StageSpec, Caller]:
         spec = self.stage(index)

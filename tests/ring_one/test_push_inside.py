@@ -103,6 +103,8 @@ class PushTests(ShelvedCase):
         answer = self.send("POST", f"/{DEV}", b" " + body, content_type="application/x-www-form-urlencoded")
         assert answer.code == 200, answer
         assert set(self.stored(PROD, "golden-pkg")) == set(self.stored(DEV, "golden-pkg"))
+        form = {"content_type": "application/x-www-form-urlencoded", "accept": "*/*"}
+        assert self.send("POST", f"/{DEV}", body, **form).json()["message"].endswith("in non-volatile index")
 
     def test_a_name_in_any_spelling(self) -> None:
         """The project is found by its normalised name; the answer has the one that was registered."""
