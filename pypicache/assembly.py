@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from errno import EWOULDBLOCK
-from fcntl import LOCK_EX, LOCK_NB, flock
-from functools import partial
-from pathlib import Path
-from uuid import uuid4
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
-from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IAgent
-from twisted.web.resource import Resource
 
 from pypicache import __version__
 from pypicache.accounts.accounts import Accounts
@@ -27,7 +15,6 @@ from pypicache.accounts.logins import Logins, own_secret, read_secret
 from pypicache.accounts.passwords import Passwords
 from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
-from pypicache.core.errors import BadInput
 from pypicache.core.spec import MirrorSpec
 from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
@@ -38,8 +25,6 @@ from pypicache.index.names import Listing, ProjectList
 from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
-from pypicache.listening import Listening
-from pypicache.log_lines import LogLines
 from pypicache.memory import Memory
 from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
@@ -47,14 +32,13 @@ from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
-from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.at_hand import AtHand
 from pypicache.web.callers import Callers
 from pypicache.web.documents import DocumentPages
-from pypicache.web.door import Door, LoggedSite
+from pypicache.web.door import Door
 from pypicache.web.indexes import IndexAdministration
 from pypicache.web.json_api import JsonApi
 from pypicache.web.lane import Lane
@@ -64,7 +48,6 @@ from pypicache.web.push import PushWire, is_push
 from pypicache.web.ready import ReadyPages
 from pypicache.web.router import Router, Some
 from pypicache.web.search import SearchWire, is_search
-from pypicache.web.served import Served, as_events
 from pypicache.web.simple import SimplePages
 from pypicache.web.uploads import Uploads
 from pypicache.web.wire import Wire
@@ -78,14 +61,11 @@ from pypicache.work.indexes import Indexes
 from pypicache.work.overview import Node, Overview
 from pypicache.work.publish import Publisher
 from pypicache.work.push import Push
+from pypicache.work.strays import Strays
 from pypicache.work.upkeep import Upkeep
+from pypicache.workers.fleet import Desk
 
 USER_AGENT = f"pypicache/{__version__} (caching proxy of Python package indexes)"
-WORKERS = 4  # threads for parsing, compressing and syncing
-
-
-class Reactor(IReactorTime, IReactorFromThreads, IReactorCore):
-    """What the daemon needs of a reactor, besides connecting and listening."""
 
 
 @frozen(kw_only=True)
@@ -106,8 +86,13 @@ class House:
     state: State
     accounts: Accounts
     uploads: Uploads
+    hooks: Hooks
+    strays: Strays
     door: Door
     lane: Lane
+    desk: Desk
+    changed: list[Callable[[str | None], None]]  # told of projects of mirrors whose page is another one
+    dress: Mapping[str, str]  # headers of every answer
 
     def open_ledger(self, settings: Settings) -> None:
         """Bring the truth up to date, and load what every request asks for. Blocks.
@@ -151,7 +136,7 @@ def build(
         offline=settings.offline,
         received=figures.received,
     )
-    ledger = Ledger(settings.database_url, record, in_thread)
+    ledger = Ledger(settings.database_url, record, in_thread, clock.seconds)
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
@@ -159,12 +144,18 @@ def build(
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
     state = State()
+    changed: list[Callable[[str | None], None]] = []
+
+    def tell_changed(project: str | None) -> None:
+        for listener in changed:
+            listener(project)
+
     lists: dict[str, Listing] = {}
 
     def make_mirror(spec: MirrorSpec) -> Mirror:
         mirror = Mirror(
             spec, patience=patience, upstream=upstream, memory=memory, library=library, clock=clock,
-            in_thread=in_thread, figures=figures, tasks=tasks,
+            in_thread=in_thread, figures=figures, tasks=tasks, changed=tell_changed,
         )  # fmt: skip
         lists[spec.name] = ProjectList(
             spec, settings.state / "lists", expiry=mirror.expiry, upstream=upstream, memory=memory, clock=clock,
@@ -207,7 +198,7 @@ def build(
         catalog, Deleting(ledger, memory, clearing), callers, lists, memory=memory, in_thread=in_thread,
         configured_url=settings.outside_url,
     )  # fmt: skip
-    administration = IndexAdministration(Indexes(ledger), callers, state)
+    administration = IndexAdministration(Indexes(ledger, settings.private_networks), callers, state)
     wire = Wire(catalog, simple, overview, Pages(), callers, projects)
     accounts_wire = AccountsWire(
         callers, Users(ledger, state, passwords, clock), catalog, ledger, clock, settings.outside_url,
@@ -217,7 +208,7 @@ def build(
         outside_agent or agent, clock, user_agent=USER_AGENT, offline=settings.offline,
         private=settings.private_networks,
     )  # fmt: skip
-    ledger.listeners.append(Hooks(state, outside, clock, tasks).follow)
+    hooks = Hooks(ledger, state, outside, clock, tasks)
     push = PushWire(callers, catalog, Push(ledger, library, clock, in_thread), External(outside, shelf, clock))
     search = SearchWire(callers, catalog, ledger, memory)
     json_api = JsonApi(callers, catalog, in_thread, configured_url=settings.outside_url)
@@ -242,133 +233,16 @@ def build(
         catalog=catalog, library=library, evictor=evictor, shelf=shelf, memory=memory, clock=clock,
         in_thread=in_thread, tasks=tasks, refresh_ahead=settings.refresh_ahead,
     )  # fmt: skip
+    at_hand = AtHand(catalog, callers, ready, library)
     lane = Lane(
-        AtHand(catalog, callers, ready, library), simple, shelf, clock, settings.outside_url, headers,
+        at_hand, shelf, clock, settings.outside_url, settings.client_max_age, headers,
         lambda: ledger.serial, figures.sent,
     )  # fmt: skip
+    strays = Strays(ledger, shelf, clock=clock, in_thread=in_thread, tasks=tasks)
     return House(
         shelf=shelf, memory=memory, upstream=upstream, library=library, evictor=evictor, catalog=catalog,
         upkeep=upkeep, overview=overview, tasks=tasks, figures=figures,
-        ledger=ledger, state=state, accounts=accounts, uploads=uploads, lane=lane,
+        ledger=ledger, state=state, accounts=accounts, uploads=uploads, hooks=hooks, strays=strays, lane=lane,
+        desk=Desk(at_hand, catalog, library, figures), changed=changed, dress=headers,
         door=Door(router, headers, settings.outside_url, lambda: ledger.serial, uploads.stream),
     )  # fmt: skip
-
-
-class Daemon(Service):
-    """Starts and stops the parts in order: state before work, work before listening; at the end the other way round."""
-
-    log = Logger()
-
-    def __init__(self, settings: Settings, reactor: Reactor, log_requests: Callable[[Sequence[Served]], None]) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._site = LoggedSite(Resource(), reactor)
-        self._site.served.listeners.append(log_requests)
-        self._remembering = ThreadPool(1, 1, "memory")
-        self._recording = ThreadPool(1, 1, "ledger")
-        self._working = ThreadPool(0, WORKERS, "work")
-        self._house: House | None = None
-        self._agent: UpstreamAgent | None = None
-        self._outside_agent: UpstreamAgent | None = None
-        self.listening: Listening | None = None
-
-    def privilegedStartService(self) -> None:
-        """Listen; everything else is made with the rights that the daemon keeps."""
-        self.listening = Listening(self._settings.listen, self._site, self._reactor)
-        self.listening.privilegedStartService()
-
-    def startService(self) -> None:
-        """Make the state directory and the parts, and answer.
-
-        :raises BadInput: the state directory cannot be used.
-        """
-        super().startService()
-        settings = self._settings
-        uuid = _prepare(settings)
-        make = partial(
-            make_agent, self._reactor, ca_bundle=settings.ca_bundle, environ=os.environ,
-            connections=settings.upstream_connections, connect_timeout=max(10.0, settings.request_timeout),
-        )  # fmt: skip
-        self._agent = make()
-        self._outside_agent = make(public_only=not settings.private_networks)
-        remember = partial(deferToThreadPool, self._reactor, self._remembering)
-        record = partial(deferToThreadPool, self._reactor, self._recording)
-        in_thread = partial(deferToThreadPool, self._reactor, self._working)
-        house = build(
-            settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
-            outside_agent=self._outside_agent,
-        )  # fmt: skip
-        try:
-            house.shelf.prepare()
-        except OSError as error:
-            raise _stop(settings, error) from error
-        house.open_ledger(settings)
-        self._house = house
-        self._site.resource = house.door
-        self._site.lane = house.lane
-        self._remembering.start()
-        self._recording.start()
-        self._working.start()
-        house.upkeep.start()
-        assert self.listening is not None
-        self.listening.startService()
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        if self._house is None or self._agent is None or self.listening is None:
-            return  # it never started
-        await self.listening.stopService()
-        self._site.served.tell()
-        await self._house.tasks.stop()
-        await self._house.upkeep.stop()
-        await self._house.memory.close()
-        await self._agent.close()
-        if self._outside_agent is not None:
-            await self._outside_agent.close()
-        self._house.ledger.close()
-        self._remembering.stop()
-        self._recording.stop()
-        self._working.stop()
-
-
-def _prepare(settings: Settings) -> str:
-    """Make the state directory and claim it; the answer is the identity of this node, made at the first start."""
-    place = settings.state / "uuid"
-    try:
-        settings.state.mkdir(parents=True, exist_ok=True)
-        _claim(settings.state / "lock")
-        if not place.exists():
-            part = place.with_name("uuid.part")
-            part.write_text(uuid4().hex + "\n")
-            part.replace(place)
-        return place.read_text().strip()
-    except OSError as error:
-        raise _stop(settings, error) from error
-
-
-def _claim(place: Path) -> None:
-    """Keep other daemons out of the state directory for as long as this process lives.
-
-    :raises BlockingIOError: another one is there.
-    """
-    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BlockingIOError(EWOULDBLOCK, "another pypicache uses it") from None
-
-
-def _stop(settings: Settings, error: OSError) -> BadInput:
-    return BadInput(f"state = {str(settings.state)!r}: expected a directory that can be written to ({error.strerror})")
-
-
-def assemble(settings: Settings, reactor: Reactor, lines: LogLines | None = None) -> IService:
-    """The daemon as a service.
-
-    :param lines: the log; ``None``: whatever listens to the logging system.
-    """
-    return Daemon(settings, reactor, as_events if lines is None else lines.requests)

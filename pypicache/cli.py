@@ -1,4 +1,4 @@
-"""The ``pypicache`` command: serve, config, status, accounts, yanking. Exit code 0, or 1 with one line on stderr."""
+"""The ``pypicache`` command: serve, config, status, fsck, accounts, yanking. Exit code 0, or 1 and a line on stderr."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from pypicache.settings_values import public_url
 from pypicache.status_text import describe
 from pypicache.tap import run
 
+HOUR = 3600  # seconds
 PATIENCE = 10  # seconds for an answer of the daemon
 
 
@@ -72,6 +73,13 @@ def _parser() -> ArgumentParser:
     asking.add_argument("-c", "--config", metavar="FILE", help="the configuration file, for the address")
     asking.add_argument("--url", help="the address of the daemon")
     asking.set_defaults(run=_status)
+
+    verifying = commands.add_parser("fsck", help="read all files of private indexes, and print what is wrong with them")
+    _add_settings(verifying)
+    verifying.add_argument(
+        "--remove", action="store_true", help="remove files that have been in no index for more than an hour"
+    )
+    verifying.set_defaults(run=_verify)
 
     tokens = commands.add_parser("token", help="make an API token for a user").add_subparsers(
         required=True, metavar="COMMAND", dest="token_command", parser_class=_Parser
@@ -148,6 +156,35 @@ def _config(chosen: Namespace) -> int:
 def _status(chosen: Namespace) -> int:
     print(describe(ask(f"{_url(chosen)}/+status")))
     return 0
+
+
+def _verify(chosen: Namespace) -> int:
+    """Print each file that is not what an index says of it, and each that is in no index; 1 if any is not right."""
+    from twisted.internet.defer import maybeDeferred
+
+    from pypicache.ledger.ledger import Ledger
+    from pypicache.store.local import Shelf
+    from pypicache.work.strays import find, removal
+    from pypicache.work.verifying import faults
+
+    settings = _settings(chosen)
+    if not (settings.state / "uuid").exists():
+        raise BadInput(f"state = {str(settings.state)!r}: expected the state directory of a daemon")
+    ledger, shelf = Ledger(settings.database_url, maybeDeferred, maybeDeferred), Shelf(settings.state)
+    ledger.open(settings.state / "backups")
+    wrong = 0
+    for sentence in faults(ledger, shelf):
+        print(sentence)
+        wrong += 1
+    strays = find(ledger, shelf)
+    for stray in strays:
+        print(f"{stray.key}: is in no index ({stray.size} bytes)")
+    removed = 0
+    for stray in strays if chosen.remove else ():
+        removed += ledger.change_now(removal(shelf, [stray], time() - HOUR))[1]
+    ledger.close()
+    print(f"{wrong} files are not what was uploaded, {len(strays)} are in no index, {removed} of these were removed")
+    return 1 if wrong else 0
 
 
 def _make_token(chosen: Namespace) -> int:

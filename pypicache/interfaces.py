@@ -26,6 +26,9 @@ class IIndex(Interface):
         :raises NotFound: it is known that the index has no such project.
         """
 
+    def until(name: ProjectName) -> float:
+        """Until when the answer of :meth:`at_hand` holds if nothing happens, in seconds since the epoch."""
+
     def held(name: ProjectName, path: str) -> File | None:
         """The file that :meth:`open` would open, if it can be told without asking anybody; ``None`` if it cannot.
 

@@ -50,6 +50,11 @@ class Listening(Service):
         return tuple(port.getHost() for _, port in self._ports)
 
     @property
+    def ports(self) -> tuple[IListeningPort, ...]:
+        """The ports where it listens now."""
+        return tuple(port for _, port in self._ports)
+
+    @property
     def urls(self) -> tuple[str, ...]:
         """The same as URLs for somebody on this machine; ``unix:`` and the path for a socket file."""
         return tuple(

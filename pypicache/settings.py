@@ -6,15 +6,12 @@ the commented example file and the output of ``pypicache config`` (:mod:`pypicac
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import Converter, Factory, evolve, field, fields, frozen
-from distlib.index import DEFAULT_INDEX
 
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name
@@ -24,7 +21,9 @@ from pypicache.settings_values import (
     Reader,
     address,
     certificates,
+    closest,
     database,
+    default_index,
     host_and_port,
     listen,
     one_of,
@@ -43,6 +42,7 @@ from pypicache.settings_values import (
     whole_number,
     whole_seconds,
     without_secrets,
+    workers,
 )
 
 ENVIRONMENT = "PYPICACHE_"
@@ -107,6 +107,12 @@ class Settings:
         path,
         "The directory for everything that is kept.",
         flags=("state", "serverdir"),
+    )
+    workers: int = _setting(
+        "server",
+        1,
+        workers,
+        'How many processes answer clients; "auto": one per processor.',
     )
     outside_url: str | None = _setting(
         "server",
@@ -224,7 +230,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Where the ledger is, as SQLAlchemy reads it."""
+        """The URL of the ledger's database."""
         return self.database or f"sqlite:///{self.state}/ledger.sqlite"
 
     @property
@@ -243,7 +249,7 @@ SECTIONS = ("server", "cache", "indexes", "users")
 
 def root_pypi(options: Mapping[str, object] | None = None) -> MirrorSpec:
     """The mirror of PyPI; with options, whatever they do not say is as in the default one."""
-    parts = urlsplit(DEFAULT_INDEX.strip())
+    parts = urlsplit(default_index())
     defaults: dict[str, object] = {"volatile": False}
     if options is None or "mirror_url" not in options:
         defaults |= {
@@ -283,6 +289,8 @@ def _document(file: Path | None) -> dict[str, Any]:
     """The TOML file; an empty table without one."""
     if file is None:
         return {}
+    import tomllib  # most daemons run on defaults
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -320,8 +328,8 @@ def _from_environment(environ: Mapping[str, str]) -> Given:
         if name in variables:
             given[variables[name].name] = (name, f"environment {name}", value)
         # Container platforms write variables such as PYPICACHE_PORT for a service of this name: only typos are errors.
-        elif close := difflib.get_close_matches(name, variables, n=1, cutoff=0.9):
-            raise BadInput(f"{name} is not a setting; did you mean {close[0]}?")
+        elif close := closest(name, variables, 0.9):
+            raise BadInput(f"{name} is not a setting; did you mean {close}?")
     return given
 
 
@@ -387,7 +395,5 @@ def _known(name: str, names: Iterable[str], sentence: str) -> None:
     """Refuse a name that is not one of the known ones, naming the closest, or all of them."""
     known = sorted(names)
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        raise BadInput(
-            f"{sentence}; " + (f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}")
-        )
+        close = closest(name, known)
+        raise BadInput(f"{sentence}; " + (f"did you mean {close}?" if close else f"expected one of {', '.join(known)}"))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,6 +118,16 @@ def timeout(name: str, value: object) -> float:
     return read
 
 
+MOST_WORKERS = 64
+
+
+def workers(name: str, value: object) -> int:
+    """How many processes; "auto" means as many as there are processors."""
+    if value == "auto":
+        return min(os.cpu_count() or 1, MOST_WORKERS)
+    return whole_number(1, MOST_WORKERS)(name, value)
+
+
 def whole_number(least: int, most: int) -> Callable[[str, object], int]:
     """A reader of whole numbers between two bounds, both included."""
 
@@ -169,7 +181,7 @@ def principals(name: str, value: object) -> tuple[str, ...] | None:
 
 
 def database(name: str, value: object) -> str | None:
-    """The URL of a database as SQLAlchemy reads it, SQLite or PostgreSQL, or ``None``."""
+    """The URL of a database, SQLite or PostgreSQL (as libpq reads it), or ``None``."""
     if value is None:
         return None
     text = value.strip() if isinstance(value, str) else ""
@@ -308,6 +320,25 @@ def _can_be_an_interface(host: str) -> bool:
 def without_secrets(sentence: str) -> str:
     """A sentence ``name = value: ...`` with stars in place of everything before the last ``@`` of the value."""
     return _SECRET.sub(r"\1\2****:****@", sentence)
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that was probably meant."""
+    from difflib import get_close_matches  # here, because nothing is misspelt as a rule
+
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def default_index() -> str:
+    """The address of PyPI, as distlib says it."""
+    # Its module is read, not run: it would import a megabyte of modules for this one line.
+    spec = find_spec("distlib.index")
+    text = getattr(spec and spec.loader, "get_source", lambda _: None)("distlib.index") or ""
+    if said := re.search(r"""^DEFAULT_INDEX = (['"])(\S+)\1$""", text, re.MULTILINE):
+        return said[2]
+    from distlib.index import DEFAULT_INDEX
+
+    return str(DEFAULT_INDEX).strip()
 
 
 def toml(value: object) -> str:

@@ -23,6 +23,7 @@ from pypicache import __version__
 from pypicache.core.errors import BadInput
 from pypicache.listening import CannotStart, Listening
 from pypicache.log_lines import LogLines
+from pypicache.process import running_reactor
 from pypicache.settings import HOST, KEYS, PORT, Settings, load
 
 log = Logger()
@@ -189,13 +190,11 @@ def raise_file_limit() -> None:
 
 def _assembled(settings: Settings, announce: Callable[[str], None], lines: LogLines | None) -> tuple[Doorstep, Any]:
     """The daemon, and the reactor that it runs in."""
-    # Imported late, because this installs a reactor, and `twist --reactor` chooses one after reading our options.
-    from twisted.internet import reactor
-
-    from pypicache.assembly import assemble
+    running = running_reactor()
+    # Imported late: some of it imports what installs a reactor.
+    from pypicache.daemon import assemble
 
     raise_file_limit()
-    running: Any = reactor  # a module, for the type checker
     return Doorstep(assemble(settings, running, lines), settings, announce), running
 
 

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypicache.core.changes import Change
-from pypicache.ledger.engines import engine_of
 from pypicache.ledger.ledger import Ledger
+from pypicache.ledger.migrations.engines import engine_of
 from tests.histories import decided
 
 

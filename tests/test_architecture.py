@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # An import may only point to the left.
 LINE = (
-    "core | interfaces | tasks | figures | ledger | accounts | memory | upstream | store | index | work | web"
-    " | settings_values | settings_users | settings | settings_text | listening | log_lines | assembly | tap"
-    " | status_text | cli"
+    "core | interfaces | process | tasks | figures | ledger | accounts | memory | upstream | store | index | work"
+    " | web"
+    " | settings_values | settings_users | settings | settings_text | listening | workers | log_lines"
+    " | assembly | daemon"
+    " | tap | status_text | cli"
 )
 WIRE = {"twisted", "klein", "treq"}
 SQL = {"sqlite3", "sqlalchemy"}

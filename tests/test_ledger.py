@@ -6,13 +6,13 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.threadpool import ThreadPool
 
 from pypicache.core.changes import FileGone, IndexGone, IndexSaved, ReleaseGone, ReleaseSaved, TokenSaved, UserGone
 from pypicache.core.errors import Conflict
 from pypicache.ledger.apply import apply
+from pypicache.ledger.database import Connection
 from pypicache.ledger.ledger import (
     Decision,
     Ledger,
@@ -30,7 +30,6 @@ from pypicache.ledger.ledger import (
     was_there,
 )
 from pypicache.ledger.search import all_releases
-from pypicache.ledger.tables import journal
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
 from tests.histories import decided, everything, file, user
 
@@ -133,6 +132,38 @@ class LedgerContract(LedgerCase):
         assert sorted(serials) == list(range(1, 41))
         assert self.read(user_record, "counter") == {"count": 40}
 
+    def test_reading_waits_for_nobody(self) -> None:
+        """While one writes, others see what was committed before; what a reader writes is undone."""
+        self.change(user("alice"))
+        with self.ledger.database.transaction(writing=True) as connection:
+            set_fact(connection, "said", "now")
+            apply(user("bob"), connection, 2)
+            assert self.read(all_users) == {"alice": {}}
+            assert self.read(fact, "said") is None
+        assert self.read(fact, "said") == "now"
+        self.read(set_fact, "said", "by a reader")
+        assert self.read(fact, "said") == "now"
+
+    def test_values_are_no_sql(self) -> None:
+        """Whatever they look like."""
+        for name in ("it's", '"', "%s", "%(name)s", ":name", "?", "a'; DROP TABLE users; --", "\\"):
+            self.change(user(name, **{name: [name]}))
+            assert self.read(user_record, name) == {name: [name]}
+        assert len(self.read(all_users)) == 8
+
+    def test_after_an_error_of_the_database(self) -> None:
+        """The next transaction is a new one."""
+        self.change(user("alice"))
+        for writing in (False, True):
+            with (
+                pytest.raises(self.ledger.database.errors),
+                self.ledger.database.transaction(writing=writing) as connection,
+            ):
+                connection.execute("SELECT nothing FROM nowhere")
+            assert self.read(all_users) == {"alice": {}}
+        self.change(user("bob"))
+        assert self.ledger.serial == 2
+
     # -- listeners -------------------------------------------------------------------------------------------------
 
     def test_listeners_are_told_after_the_commit(self) -> None:
@@ -140,14 +171,8 @@ class LedgerContract(LedgerCase):
         told: list[tuple[str, int, bool]] = []
 
         def first(recorded: Recorded) -> None:
-            with self.open().engine.connect() as other:
-                told.append(
-                    (
-                        "first",
-                        recorded.serial,
-                        recorded.serial in set(other.execute(select(journal.c.serial)).scalars()),
-                    )
-                )
+            with self.open().database.transaction() as other:
+                told.append(("first", recorded.serial, (recorded.serial,) in other.rows("SELECT serial FROM journal")))
             raise RuntimeError("a listener's own trouble")
 
         self.ledger.listeners += [first, lambda recorded: told.append(("second", recorded.serial, True))]
@@ -232,6 +257,12 @@ class LedgerContract(LedgerCase):
         assert shown[3:] == ["", "7", "", ""]
         assert self.read(all_releases, []) == []
 
+    def test_very_many_releases(self) -> None:
+        """They are read a few at a time, and none is left out."""
+        versions = [f"{number:03}" for number in range(250)]
+        self.change(*(ReleaseSaved(index="alice/dev", project="a", version=one, metadata={}) for one in versions))
+        assert [one.version for one in self.read(all_releases, ["alice/dev"])] == versions
+
     def test_a_file_keeps_its_place(self) -> None:
         """What is said of a file later, that it is yanked for instance, does not make it a later one."""
         self.change(file("+f/z"))
@@ -282,7 +313,10 @@ class LedgerContract(LedgerCase):
 
     def test_what_is_no_change_is_not_applied(self) -> None:
         """Nothing is journaled that cannot be applied."""
-        with pytest.raises(TypeError, match="is no change"), self.ledger.engine.begin() as connection:
+        with (
+            pytest.raises(TypeError, match="is no change"),
+            self.ledger.database.transaction(writing=True) as connection,
+        ):
             apply("a text", connection, 1)
 
 

@@ -9,16 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Engine, inspect
 
 from pypicache.core.errors import BadInput
 from pypicache.ledger import migrations
-from pypicache.ledger.engines import engine_of
 from pypicache.ledger.ledger import all_users, changes_since
 from pypicache.ledger.migrations import upgrade
-from pypicache.ledger.tables import METADATA
+from pypicache.ledger.migrations.engines import engine_of
+from pypicache.ledger.tables import TABLES
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
 from tests.histories import user
 
@@ -55,6 +54,19 @@ for number in range(most):
 """
 
 
+def shape(engine: Engine) -> dict[str, object]:
+    """The tables of a database: their columns, keys and indexes."""
+    found = inspect(engine)
+    return {
+        table: (
+            [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)],
+            found.get_pk_constraint(table)["constrained_columns"],
+            sorted((index["name"], index["column_names"], index["unique"]) for index in found.get_indexes(table)),
+        )
+        for table in found.get_table_names()
+    }
+
+
 class DatabaseContract(LedgerCase):
     """What holds on every database."""
 
@@ -62,8 +74,14 @@ class DatabaseContract(LedgerCase):
 
     def head(self) -> str | None:
         """The revision that the database has."""
-        with self.ledger.engine.connect() as connection:
+        with self.engine().connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
+
+    def engine(self, database: str | None = None) -> Engine:
+        """A database as Alembic sees it."""
+        engine = engine_of(database or self.database)
+        self.addCleanup(engine.dispose)
+        return engine
 
     def later_version(self, more: str = "pass") -> Path:
         """The migrations of a later version of the program."""
@@ -88,15 +106,12 @@ class DatabaseContract(LedgerCase):
     # -- made and brought up to date -------------------------------------------------------------------------------
 
     def test_the_migrations_make_the_tables(self) -> None:
-        """A fresh database has just the tables that the program knows."""
-        with self.ledger.engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, METADATA) == []
-            found = inspect(connection)
-            for table in METADATA.sorted_tables:
-                assert found.get_pk_constraint(table.name)["constrained_columns"] == [
-                    column.name for column in table.primary_key
-                ]
+        """All of them, one after the other, make the tables that a new database gets at once."""
+        migrated = self.engine(self.make_database())
+        upgrade(migrated, self.directory / "backups")
+        made = shape(self.engine())
+        assert shape(migrated) == made
+        assert made.keys() == {"alembic_version", *(table.name for table in TABLES)}
         assert not (self.directory / "backups").exists()
 
     def test_opening_again(self) -> None:
@@ -112,23 +127,23 @@ class DatabaseContract(LedgerCase):
     def test_an_older_one_is_brought_up_to_date(self) -> None:
         """And keeps what it has."""
         self.change(user("alice"))
-        upgrade(self.ledger.engine, self.directory / "backups", self.later_version())
+        upgrade(self.engine(), self.directory / "backups", self.later_version())
         assert self.head() == "9999"
-        assert "later" in inspect(self.ledger.engine).get_table_names()
+        assert "later" in inspect(self.engine()).get_table_names()
         assert self.read(all_users) == {"alice": {}}
 
     def test_a_migration_that_fails_changes_nothing(self) -> None:
         """The database stays as it was, and usable."""
         before = self.head()
         with pytest.raises(ZeroDivisionError):
-            upgrade(self.ledger.engine, self.directory / "backups", self.later_version("1 / 0"))
+            upgrade(self.engine(), self.directory / "backups", self.later_version("1 / 0"))
         assert self.head() == before
-        assert "later" not in inspect(self.ledger.engine).get_table_names()
+        assert "later" not in inspect(self.engine()).get_table_names()
         self.change(user("alice"))
 
     def test_a_newer_one_is_refused(self) -> None:
         """In one line."""
-        upgrade(self.ledger.engine, self.directory / "backups", self.later_version())
+        upgrade(self.engine(), self.directory / "backups", self.later_version())
         with pytest.raises(BadInput) as refused:
             self.open()
         assert str(refused.value).endswith("a newer version of pypicache has changed it (schema 9999)")
@@ -187,15 +202,15 @@ class SqliteDatabase(DatabaseContract, OnSqlite):
         """The database as it was before the upgrade, whole, readable by nobody else."""
         self.change(user("alice"))
         before = self.head()
-        upgrade(self.ledger.engine, self.directory / "backups", self.later_version())
+        upgrade(self.engine(), self.directory / "backups", self.later_version())
         [backup] = (self.directory / "backups").iterdir()
         assert backup.stat().st_mode & 0o777 == 0o600
         old = engine_of(f"sqlite:///{backup}")
         self.addCleanup(old.dispose)
         with old.connect() as connection:
             assert MigrationContext.configure(connection).get_current_revision() == before
-            assert all_users(connection) == {"alice": {}}
             assert "later" not in inspect(connection).get_table_names()
+        assert self.open(f"sqlite:///{backup}").read_now(all_users) == {"alice": {}}
 
     def test_nobody_else_may_read_it(self) -> None:
         """Password hashes and credentials are in it."""
@@ -206,9 +221,10 @@ class SqliteDatabase(DatabaseContract, OnSqlite):
 
     def test_commits_are_synced(self) -> None:
         """A power cut takes nothing that was acknowledged."""
-        with self.ledger.engine.connect() as connection:
-            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        for writing in (True, False):
+            with self.ledger.database.transaction(writing=writing) as connection:
+                assert connection.value("PRAGMA synchronous") == 2
+                assert connection.value("PRAGMA journal_mode") == "wal"
 
     def test_what_is_no_database_is_refused(self) -> None:
         """In one line that names it."""
@@ -230,6 +246,36 @@ class PostgresqlDatabase(DatabaseContract, OnPostgresql):
     """On PostgreSQL."""
 
     __test__ = True
+
+    def test_a_server_that_was_restarted(self) -> None:
+        """Connections that it closed are made anew, for reading and for writing."""
+        self.change(user("alice"))
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        other_engine = self.engine()
+        for number in range(1, 3):
+            with self.ledger.database.transaction() as one, self.ledger.database.transaction() as another:
+                assert all_users(one) == all_users(another)
+            with other_engine.connect() as killer:
+                ended = killer.exec_driver_sql(
+                    f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others}"  # noqa: S608
+                )
+                assert [row[0] for row in ended] == [True, True]
+            if number == 1:
+                assert self.read(all_users) == {"alice": {}}
+            else:
+                self.change(user("bob"))
+        assert self.read(all_users).keys() == {"alice", "bob"}
+
+    def test_connections_are_used_again(self) -> None:
+        """One after the other needs one, also after errors."""
+        mine = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                self.read(lambda connection: 1 / 0)
+            with pytest.raises(self.ledger.database.errors):
+                self.read(lambda connection: connection.value("SELECT 1 / 0"))
+            self.change(user("alice"))
+        assert len(self.read(lambda connection: connection.rows(mine))) == 1
 
     def test_a_server_that_is_not_there_is_refused(self) -> None:
         """In one line that names it, without its password."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from sqlalchemy import insert
 
 from pypicache.core.changes import Change, from_json, to_json
 from pypicache.ledger.apply import apply
 from pypicache.ledger.ledger import Ledger, changes_since
 from pypicache.ledger.state import State
-from pypicache.ledger.tables import METADATA, journal
+from pypicache.ledger.tables import TABLES
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
 from tests.histories import CHANGES, HISTORIES, decided, everything
 
@@ -31,9 +30,9 @@ def test_what_is_no_change_is_refused(record: dict[str, object]) -> None:
 def empty(*ledgers: Ledger) -> None:
     """Make ledgers as good as new."""
     for ledger in ledgers:
-        with ledger.engine.begin() as connection:
-            for table in METADATA.sorted_tables:
-                connection.execute(table.delete())
+        with ledger.database.transaction(writing=True) as connection:
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table.name}")  # noqa: S608 -- names of our own
         ledger.serial = 0
         ledger.listeners.clear()
 
@@ -52,7 +51,7 @@ class LedgerProperties(LedgerCase):
             empty(self.ledger)
             for changes in history:
                 self.ledger.change_now(decided(*changes))
-            with self.ledger.engine.begin() as connection:
+            with self.ledger.database.transaction(writing=True) as connection:
                 apply(change, connection, 99)
                 once = everything(connection)
                 apply(change, connection, 99)
@@ -89,9 +88,9 @@ class LedgerProperties(LedgerCase):
             recorded = self.read(changes_since, 0, 1000)
             assert [changes for _, _, changes in recorded] == history
             for serial, at, changes in recorded:
-                with replica.engine.begin() as connection:
+                with replica.database.transaction(writing=True) as connection:
                     record = {"serial": serial, "at": at, "changes": [to_json(change) for change in changes]}
-                    connection.execute(insert(journal).values(**record))
+                    connection.execute("INSERT INTO journal VALUES (:serial, :at, :changes)", **record)
                     for change in changes:
                         apply(change, connection, serial)
             assert replica.read_now(everything) == self.read(everything)

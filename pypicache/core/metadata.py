@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from attrs import field, frozen
-from packaging.metadata import parse_email
 
 from pypicache.core.errors import BadInput
 
@@ -55,6 +54,8 @@ def read_metadata(text: bytes, where: str) -> CoreMetadata:
     :param where: what the file is called, for the sentence of an error.
     :raises BadInput: name or version is missing, or it is of a format that nobody knows yet.
     """
+    from packaging.metadata import parse_email  # here, because it is more than a megabyte that few daemons need
+
     parsed = dict(parse_email(text)[0])
     said: dict[str, str | list[str]] = {}
     for key, value in parsed.items():

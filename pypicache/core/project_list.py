@@ -11,7 +11,6 @@ from itertools import chain
 from typing import BinaryIO
 from urllib.parse import unquote, urljoin
 
-import ijson
 import orjson
 
 from pypicache.core.errors import BadInput
@@ -144,6 +143,8 @@ class _Joined:
 
 
 def _read_json(stream: _Joined) -> Iterator[Mapping[str, object]]:
+    import ijson  # here, because few daemons are asked for all projects
+
     listed = False
 
     def watched() -> Iterator[tuple[str, str, object]]:

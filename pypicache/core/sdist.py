@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import tarfile
 import zlib
 from io import BufferedIOBase
 from typing import BinaryIO
@@ -33,6 +32,8 @@ def sdist_metadata(stream: BinaryIO, file_name: str) -> bytes | None:
         if found is None:
             raise BadInput(f"content: {file_name} is not a readable ZIP archive")
         return found or None
+    import tarfile  # here and below, because few daemons look into archives
+
     try:
         with _unpacked(stream, file_name) as unpacked:
             return _find(unpacked)
@@ -50,6 +51,8 @@ def _unpacked(stream: BinaryIO, file_name: str) -> BufferedIOBase | BinaryIO:
 
 
 def _find(unpacked: BufferedIOBase | BinaryIO) -> bytes | None:
+    import tarfile
+
     read = 0
     members = 0
     while read < MOST_UNPACKED:

@@ -13,6 +13,8 @@ from pypicache.core.model import index_name, project_name
 from pypicache.core.spec import boolean
 
 LISTS = ("acl_upload", "acl_toxresult_upload", "acl_read", "bases", "mirror_whitelist")
+HOOKS = ("webhook_url", "uploadtrigger_jenkins")
+"""Who is told of changes. There may be a secret anywhere in such an address."""
 STAGE_KEYS = frozenset({
     "type",
     "volatile",
@@ -22,9 +24,8 @@ STAGE_KEYS = frozenset({
     "title",
     "description",
     "custom_data",
-    "webhook_url",
+    *HOOKS,
     "webhook_secret",
-    "uploadtrigger_jenkins",
 })  # fmt: skip
 IGNORED_ON_STAGES = frozenset({"projects", "pypi_whitelist"})
 
@@ -115,8 +116,13 @@ class StageSpec:
         return cls(name=name, options=defaults | read)
 
     def shown(self) -> dict[str, object]:
-        """The options as a client's JSON shows them; the secret of the webhook is not among them."""
-        return {key: value for key, value in self.options.items() if key != "webhook_secret"}
+        """The options as everybody's JSON shows them: without :attr:`hooks`, and without the secret of the webhook."""
+        return {key: value for key, value in self.options.items() if key not in {*HOOKS, "webhook_secret"}}
+
+    @property
+    def hooks(self) -> Mapping[str, object]:
+        """The options that only those may see who may change them."""
+        return {key: value for key, value in self.options.items() if key in HOOKS}
 
     def stored(self) -> dict[str, object]:
         """The options as they are recorded."""

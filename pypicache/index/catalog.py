@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pypicache.core.errors import NotFound
 from pypicache.core.spec import MirrorSpec
@@ -11,7 +11,7 @@ from pypicache.index.layered import Layered, resolution_order
 from pypicache.index.mirror import Mirror
 from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Recorded
-from pypicache.ledger.state import State
+from pypicache.ledger.state import Spec, State
 
 Index = Mirror | Layered
 
@@ -90,7 +90,7 @@ class Catalog:
         return sorted(self._state.users)
 
     def user(self, name: str) -> dict[str, object]:
-        """A user as everybody may see it (contract devpi 6).
+        """A user as everybody may see it, without the indexes (contract devpi 6).
 
         :raises NotFound: there is no such user.
         """
@@ -98,8 +98,11 @@ class Catalog:
         if record is None:
             raise NotFound(f"no user {name!r}")
         public = ("email", "title", "description", "custom_data", "created", "modified")
-        indexes = {short: spec.shown() for short, spec in self._state.indexes_of(name).items()}
-        return {"username": name, **{key: record[key] for key in public if key in record}, "indexes": indexes}
+        return {"username": name, **{key: record[key] for key in public if key in record}}
+
+    def specs(self, user: str) -> Mapping[str, Spec]:
+        """The options of a user's indexes, by their short names."""
+        return self._state.indexes_of(user)
 
     def mirrors(self) -> list[Mirror]:
         """All mirrors there are."""

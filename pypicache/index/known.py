@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
 
 from pypicache.core.model import Project, ProjectName
 from pypicache.memory import Page
-from pypicache.tasks import Shared
+from pypicache.tasks import Shared, pause
 
+REFRESH_EVERY = 1.0  # seconds between two questions about a project that clients want to be asked; anybody may want it
 MOST_FILES = 40_000  # files of all projects in memory together; a file takes about 1.3 kB
 MOST_PROJECTS = 20_000
 
@@ -26,6 +28,7 @@ class Known:
     page: Page | None = None  # without its body, which stays in the database
     expires: float = 0.0  # until then no client waits for the upstream
     not_before: float = 0.0  # after a failure: when to ask again
+    refreshed: float = float("-inf")  # when a client last had the upstream asked before the page expired
     failures: int = 0
     slow: bool = False  # the upstream takes longer than clients are made to wait
     fresh: bool = False  # ask caches on the way to revalidate: what came was older than what we have
@@ -36,6 +39,18 @@ class Known:
     def weight(self) -> int:
         """Files in memory, plus one for the entry itself."""
         return 1 + (0 if self.project is None else len(self.project.files))
+
+    async def turn(self, clock: IReactorTime) -> bool:
+        """Wait until a client may have the upstream asked again; whether that is still needed then."""
+        came = clock.seconds()
+        early = self.refreshed + REFRESH_EVERY - came
+        if early > 0 and self.check is None:
+            await pause(clock, early)
+            if self.refreshed > came and self.check is None:
+                return False  # somebody else had it asked meanwhile
+        if self.check is None:
+            self.refreshed = clock.seconds()
+        return True
 
 
 class KnownProjects:

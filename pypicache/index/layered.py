@@ -72,6 +72,13 @@ class Layered:
             raise NotFound(f"{self.name} has no project {name}")
         return self._merge(name, parts)
 
+    def until(self, name: ProjectName) -> float:
+        stages, mirrors = self._split()
+        parts: list[Part] = []
+        known = all(_has(index, name, parts) for index in stages)
+        asked = () if not known or self._is_private(name, stages, parts) else mirrors
+        return min((mirror.until(name) for mirror in asked), default=float("inf"))
+
     def held(self, name: ProjectName, path: str) -> File | None:
         return self.own.held(name, path)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
@@ -13,17 +13,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pypicache.core.dist import is_wheel
-from pypicache.core.errors import BadInput, Elsewhere, NotFound, Offline, UpstreamDown
+from pypicache.core.errors import BadInput, Elsewhere, NotFound, UpstreamDown
 from pypicache.core.model import File, Project, ProjectName
-from pypicache.core.simple_read import parse_page
 from pypicache.core.spec import MirrorSpec, UpstreamURL
 from pypicache.figures import Figures
 from pypicache.index.known import Known, KnownProjects
-from pypicache.index.side_files import SideFiles, found_in, promised
+from pypicache.index.recollection import Recollection
+from pypicache.index.side_files import SideFiles, found_in
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
-from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut, pause
 from pypicache.upstream.client import Page as Fetched
 from pypicache.upstream.client import Refused, Unchanged, Upstream
 
@@ -31,7 +31,7 @@ ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can
 GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
 OLDER_FOR = 86400.0  # seconds for which the upstream must send an older page than ours before we believe it
 COLD_WAIT = 12.0  # seconds a client waits for a page of which nothing is known; installers give up after 15
-LARGE = 64 * 2**10  # bytes; larger pages are read in a thread
+REFRESH_EVERY = 1.0  # seconds between two questions about a project that clients want to be asked; anybody may want it
 FIRST_RETRY = 2.0  # seconds until a page is asked for again after a failure
 LONGEST_RETRY = 300.0  # seconds
 
@@ -70,6 +70,7 @@ class Mirror:
         in_thread: InThread,
         figures: Figures,
         tasks: Tasks,
+        changed: Callable[[str | None], None] = lambda name: None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -80,13 +81,14 @@ class Mirror:
         self._memory = memory
         self._library = library
         self._clock = clock
-        self._in_thread = in_thread
         self._figures = figures
         self._tasks = tasks
+        self._changed = changed
         self._known = KnownProjects()
         self._loading: Once[ProjectName, Known] = Once()
         self._root: str | None = None  # where the upstream's pages are, once that is certain
         self.side_files = SideFiles(self.name, spec.url, memory, library, in_thread)
+        self._recollection = Recollection(spec, self.expiry, memory, self.side_files, in_thread)
         library.kept.append(self._kept)
 
     @property
@@ -107,6 +109,7 @@ class Mirror:
     def reload(self, name: ProjectName) -> None:
         """Look again at what is remembered and held of a project."""
         self._known.forget(name)
+        self._changed(name)
 
     # -- answering -------------------------------------------------------------------------------------------------
 
@@ -115,7 +118,8 @@ class Mirror:
         now = self._clock.seconds()
         self.used[name] = now
         if self._upstream.offline:
-            return await self._held_only(name, known)
+            return await self._recollection.held_only(name, known)
+        refresh = refresh and await self._turn(known)
         if now < known.expires and not refresh:
             self._figures.page_hits += 1
             return self._listed(name, known)
@@ -127,7 +131,7 @@ class Mirror:
         try:
             await self._wait(name, known)
         except (UpstreamDown, TimedOut) as error:
-            project = known.project or await self._from_shelf(name)
+            project = known.project or await self._recollection.of_files(name)
             if project is not None:
                 return evolve(project, stale=True)
             if isinstance(error, UpstreamDown):
@@ -144,8 +148,24 @@ class Mirror:
         self._figures.page_hits += 1
         return self._listed(name, known)
 
+    def until(self, name: ProjectName) -> float:
+        known = self._known.get(name)
+        return 0.0 if known is None else known.expires
+
     def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
+
+    async def _turn(self, known: Known) -> bool:
+        """Wait until clients may have the upstream asked again; whether that is still needed then."""
+        came = self._clock.seconds()
+        early = known.refreshed + REFRESH_EVERY - came
+        if early > 0 and known.check is None:
+            await pause(self._clock, early)
+            if known.refreshed > came and known.check is None:
+                return False  # somebody else had it asked meanwhile
+        if known.check is None:
+            known.refreshed = self._clock.seconds()
+        return True
 
     def _listed(self, name: ProjectName, known: Known) -> Project:
         if known.project is None:
@@ -190,58 +210,9 @@ class Mirror:
         return await self._loading.start(name, lambda: self._load(name)).join()
 
     async def _load(self, name: ProjectName) -> Known:
-        known = Known()
-        page = await self._memory.page(self.name, name)
-        if page is not None:
-            try:
-                project = await self._parse(name, page.body, page.content_type, page.url)
-                known.project = await self.side_files.overlay(evolve(project, serial=page.serial, checked=page.checked))
-            except BadInput as error:
-                self.log.warn(
-                    "{index}: the remembered page of {name}: {why}", index=self.name, name=name, why=str(error)
-                )
-            else:
-                same = self.spec.url is not None and page.source == self.spec.url.base
-                known.page = evolve(
-                    page, body=b"", etag=page.etag if same else None, modified=page.modified if same else None
-                )
-                known.expires = page.checked + self.expiry if same and page.missing is None else 0.0
+        known = await self._recollection.load(name)
         self._known.put(name, known)
         return known
-
-    async def _parse(self, name: ProjectName, body: bytes, content_type: str, url: str) -> Project:
-        project: Project
-        if len(body) > LARGE:
-            project = await self._in_thread(parse_page, body, content_type, url, name)
-        else:
-            project = parse_page(body, content_type, url, name)
-        if project.status is not None and project.status["status"] == "quarantined":
-            # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
-            return project.keep(lambda file: False, "quarantined")
-        return promised(project) if self.spec.provides_core_metadata else project
-
-    async def _from_shelf(self, name: ProjectName) -> Project | None:
-        """What can be said of a project of which only files are left: their names and digests."""
-        held = [file for file in await self._memory.held(self.name, name) if not file.key.endswith(".metadata")]
-        files = tuple(
-            File(name=file.key.rpartition("/")[2], url="", hashes={"sha256": file.sha256}, size=file.size)
-            for file in sorted(held, key=lambda held: held.key.rpartition("/")[2])
-        )
-        files = tuple(file for file in files if any(other.key == f"{self.name}/{file.path}" for other in held))
-        if not files:
-            return None
-        revision = sha256(" ".join(file.path for file in files).encode()).hexdigest()[:20]
-        return await self.side_files.overlay(Project(name=name, revision=revision, files=files))
-
-    async def _held_only(self, name: ProjectName, known: Known) -> Project:
-        if known.project is None:
-            project = await self._from_shelf(name)
-            if project is None:
-                raise Offline(f"nothing of {name} is held, and the server runs offline")
-            return project
-        paths = {held.key.removeprefix(self.name + "/") for held in await self._memory.held(self.name, name)}
-        mark = sha256(" ".join(sorted(paths)).encode()).hexdigest()[:12]
-        return known.project.keep(lambda file: file.path in paths, mark)
 
     # -- asking the upstream ---------------------------------------------------------------------------------------
 
@@ -309,7 +280,7 @@ class Mirror:
     async def _came(self, name: ProjectName, known: Known, answer: Fetched) -> None:
         now = self._clock.seconds()
         try:
-            project = await self._parse(name, answer.body, answer.content_type, answer.url)
+            project = await self._recollection.parse(name, answer.body, answer.content_type, answer.url)
         except BadInput as error:
             raise UpstreamDown(f"{answer.url}: {error}") from error
         serial = answer.serial if answer.serial is not None else project.serial
@@ -324,6 +295,7 @@ class Mirror:
         known.fresh = False
         known.older = None
         self._known.put(name, known)
+        self._changed(name)
         await self._memory.save_page(self.name, name, page, self.used.get(name, now))
 
     def _check_serial(self, known: Known, answer: Fetched, serial: int | None, now: float) -> None:
@@ -368,6 +340,7 @@ class Mirror:
         known.project = known.page = None
         known.expires = now + ABSENT_FOR
         self._known.put(name, known)
+        self._changed(name)
         await self._memory.forget_page(self.name, name)
 
     def _kept(self, held: Held) -> None:
@@ -377,6 +350,7 @@ class Mirror:
             known = self._known.get(ProjectName(held.project))
             if known is not None and known.project is not None:
                 known.project = self.side_files.add(known.project, held)
+                self._changed(ProjectName(held.project))
         elif is_wheel(held.key):
             self._tasks.start(self._complete(held), f"taking the metadata out of {held.key}")
 

@@ -90,6 +90,9 @@ class Stage:
     def at_hand(self, name: ProjectName) -> Project | None:
         return self._some(name, self._known[name]) if name in self._known else None
 
+    def until(self, name: ProjectName) -> float:
+        return float("inf")
+
     def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
-
-from sqlalchemy import Connection, Table, delete
 
 from pypicache.core.changes import (
     FileGone,
@@ -21,18 +18,8 @@ from pypicache.core.changes import (
     UserSaved,
     to_json,
 )
-from pypicache.ledger.tables import files, gone, indexes, releases, tokens, touched, users
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    # Each dialect is several MB of memory, and a ledger needs one of them.
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert(table)
-    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-    return sqlite_insert(table)
+from pypicache.ledger.database import Connection
+from pypicache.ledger.tables import Table, files, gone, indexes, quoted, releases, tokens, touched, users
 
 
 def upsert(connection: Connection, table: Table, kept: Sequence[str] = (), **values: object) -> None:
@@ -40,13 +27,18 @@ def upsert(connection: Connection, table: Table, kept: Sequence[str] = (), **val
 
     :param kept: columns that stay as they are in a row that is there.
     """
-    statement = _insert(connection, table).values(**values)
-    keys = [column.name for column in table.primary_key]
-    rest = {name: statement.excluded[name] for name in values if name not in {*keys, *kept}}
-    if rest:
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))
-    else:
-        connection.execute(statement.on_conflict_do_nothing(index_elements=keys))
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in values if name not in {*table.key, *kept})
+    connection.execute(
+        f"INSERT INTO {table.name} ({quoted(values)}) VALUES ({', '.join(f':{name}' for name in values)})"  # noqa: S608 -- names of our own
+        f" ON CONFLICT ({quoted(table.key)}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}",
+        **values,
+    )
+
+
+def delete(connection: Connection, table: Table, **where: object) -> None:
+    """Delete the rows that have all of these values."""
+    there = " AND ".join(f'"{name}" = :{name}' for name in where)
+    connection.execute(f"DELETE FROM {table.name} WHERE {there}", **where)  # noqa: S608 -- names of our own
 
 
 def touch(connection: Connection, serial: int, index: str, project: str) -> None:
@@ -70,8 +62,8 @@ def _(change: UserSaved, connection: Connection, serial: int) -> None:
 
 @apply.register
 def _(change: UserGone, connection: Connection, serial: int) -> None:
-    connection.execute(delete(tokens).where(tokens.c.user == change.name))
-    connection.execute(delete(users).where(users.c.name == change.name))
+    delete(connection, tokens, user=change.name)
+    delete(connection, users, name=change.name)
 
 
 @apply.register
@@ -82,8 +74,8 @@ def _(change: IndexSaved, connection: Connection, serial: int) -> None:
 @apply.register
 def _(change: IndexGone, connection: Connection, serial: int) -> None:
     for table in (files, gone, releases, touched):
-        connection.execute(delete(table).where(table.c.index == change.name))
-    connection.execute(delete(indexes).where(indexes.c.name == change.name))
+        delete(connection, table, index=change.name)
+    delete(connection, indexes, name=change.name)
 
 
 @apply.register
@@ -101,23 +93,18 @@ def _(change: ReleaseSaved, connection: Connection, serial: int) -> None:
 
 @apply.register
 def _(change: ReleaseGone, connection: Connection, serial: int) -> None:
-    here = (files.c.index == change.index) & (files.c.project == change.project) & (files.c.version == change.version)
-    for (path,) in connection.execute(files.select().with_only_columns(files.c.path).where(here)).all():
+    release = {"index": change.index, "project": change.project, "version": change.version}
+    found = 'SELECT path FROM files WHERE "index" = :index AND project = :project AND version = :version'
+    for (path,) in connection.rows(found, **release):
         upsert(connection, gone, index=change.index, path=path)
-    connection.execute(delete(files).where(here))
-    connection.execute(
-        delete(releases).where(
-            (releases.c.index == change.index)
-            & (releases.c.project == change.project)
-            & (releases.c.version == change.version)
-        )
-    )
+    delete(connection, files, **release)
+    delete(connection, releases, **release)
     touch(connection, serial, change.index, change.project)
 
 
 @apply.register
 def _(change: FileSaved, connection: Connection, serial: int) -> None:
-    connection.execute(delete(gone).where((gone.c.index == change.index) & (gone.c.path == change.path)))
+    delete(connection, gone, index=change.index, path=change.path)
     upsert(
         connection,
         files,
@@ -136,12 +123,12 @@ def _(change: FileSaved, connection: Connection, serial: int) -> None:
 
 @apply.register
 def _(change: FileGone, connection: Connection, serial: int) -> None:
-    here = (files.c.index == change.index) & (files.c.path == change.path)
-    found = connection.execute(files.select().with_only_columns(files.c.project).where(here)).first()
-    upsert(connection, gone, index=change.index, path=change.path)
-    connection.execute(delete(files).where(here))
-    if found is not None:
-        touch(connection, serial, change.index, found[0])
+    here = {"index": change.index, "path": change.path}
+    project = connection.value('SELECT project FROM files WHERE "index" = :index AND path = :path', **here)
+    upsert(connection, gone, **here)
+    delete(connection, files, **here)
+    if project is not None:
+        touch(connection, serial, change.index, project)
 
 
 @apply.register
@@ -151,4 +138,4 @@ def _(change: TokenSaved, connection: Connection, serial: int) -> None:
 
 @apply.register
 def _(change: TokenGone, connection: Connection, serial: int) -> None:
-    connection.execute(delete(tokens).where(tokens.c.id == change.id))
+    delete(connection, tokens, id=change.id)

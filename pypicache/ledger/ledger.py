@@ -6,19 +6,20 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from sqlalchemy import Connection, func, insert, select
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, to_json
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
-from pypicache.ledger.engines import engine_of
-from pypicache.ledger.schema import lock, prepare
-from pypicache.ledger.tables import facts, files, gone, indexes, journal, releases, tokens, touched, users
+from pypicache.ledger.database import Connection, Database
+from pypicache.ledger.outbox import note
+from pypicache.ledger.schema import prepare
+from pypicache.ledger.tables import facts
 from pypicache.tasks import InThread, Shared
 
 T = TypeVar("T")
@@ -50,17 +51,18 @@ class Ledger:
     :param database: URL of the database.
     :param writing: runs one function after the other in the writer thread.
     :param reading: runs functions in other threads.
+    :param now: gives the time, in seconds since the epoch.
     :ivar serial: of the last change, as far as this process knows.
     :ivar listeners: told what was recorded, after the commit, in order.
     """
 
     log = Logger()
 
-    def __init__(self, database: str, writing: InThread, reading: InThread) -> None:
-        self._database = database
-        self.engine = engine_of(database)
+    def __init__(self, database: str, writing: InThread, reading: InThread, now: Callable[[], float] = time) -> None:
+        self.database = Database(database)
         self._writing = writing
         self._reading = reading
+        self._now = now
         self.serial = 0
         self.listeners: list[Callable[[Recorded], None]] = []
 
@@ -69,19 +71,18 @@ class Ledger:
 
         :raises BadInput: the database cannot be used, or is of a newer version.
         """
-        if self.engine.dialect.name == "sqlite" and self.engine.url.database:
+        if self.database.path is not None:
             # Passwords and upstream credentials are in it; the files that SQLite puts beside it get the same mode.
             try:
-                os.close(os.open(self.engine.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self.database.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except OSError as error:
-                raise BadInput(f"database = {self.engine.url}: it cannot be used: {error.strerror}") from error
-        prepare(self.engine, self._database, backups)
-        with self.engine.connect() as connection:
-            self.serial = connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
+                raise BadInput(f"database = {self.database.url}: it cannot be used: {error.strerror}") from error
+        prepare(self.database, backups)
+        self.serial = self.read_now(last_serial)
 
     def close(self) -> None:
         """Close all connections."""
-        self.engine.dispose()
+        self.database.close()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -101,23 +102,21 @@ class Ledger:
 
     def change_now(self, decide: Callable[[Connection], Decision[T]]) -> tuple[Recorded | None, T]:
         """The same in this thread, without telling anybody; for the writer thread, and before the reactor runs."""
-        with self.engine.connect() as connection:
-            connection.info["writes"] = True
-            try:
-                with connection.begin():
-                    lock(connection)
-                    decision = decide(connection)
-                    if not decision.changes:
-                        return None, decision.result
-                    serial = 1 + connection.execute(select(func.coalesce(func.max(journal.c.serial), 0))).scalar_one()
-                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-                    connection.execute(
-                        insert(journal).values(serial=serial, at=now, changes=list(map(to_json, decision.changes)))
-                    )
-                    for change in decision.changes:
-                        apply(change, connection, serial)
-            finally:
-                connection.info["writes"] = False
+        with self.database.transaction(writing=True) as connection:
+            decision = decide(connection)
+            if not decision.changes:
+                return None, decision.result
+            serial = 1 + last_serial(connection)
+            now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            connection.execute(
+                "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
+                serial=serial,
+                at=now,
+                changes=list(map(to_json, decision.changes)),
+            )
+            for change in decision.changes:
+                apply(change, connection, serial)
+            note(connection, serial, decision.changes)
         return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result
 
     def tell(self, recorded: Recorded) -> None:
@@ -137,67 +136,73 @@ class Ledger:
 
     def read_now(self, question: Callable[[Connection], T]) -> T:
         """The same in this thread."""
-        with self.engine.connect() as connection:
+        with self.database.transaction() as connection:
             return question(connection)
 
 
 # -- questions: functions of a connection ------------------------------------------------------------------------------
 
 
+def last_serial(connection: Connection) -> int:
+    """Serial of the last change; 0 if there never was one."""
+    return int(connection.value("SELECT coalesce(max(serial), 0) FROM journal"))
+
+
 def all_users(connection: Connection) -> dict[str, dict[str, Any]]:
     """Every user's record by name."""
-    return {row.name: row.record for row in connection.execute(select(users.c.name, users.c.record))}
+    return dict(connection.rows("SELECT name, record FROM users"))
 
 
 def user_record(connection: Connection, name: str) -> dict[str, Any] | None:
     """One user's record."""
-    return connection.execute(select(users.c.record).where(users.c.name == name)).scalar_one_or_none()
+    record: dict[str, Any] | None = connection.value("SELECT record FROM users WHERE name = :name", name=name)
+    return record
 
 
 def all_indexes(connection: Connection) -> dict[str, dict[str, Any]]:
     """Every index's options by full name."""
-    return {row.name: row.options for row in connection.execute(select(indexes.c.name, indexes.c.options))}
+    return dict(connection.rows("SELECT name, options FROM indexes"))
 
 
 def index_options(connection: Connection, name: str) -> dict[str, Any] | None:
     """One index's options."""
-    return connection.execute(select(indexes.c.options).where(indexes.c.name == name)).scalar_one_or_none()
+    options: dict[str, Any] | None = connection.value("SELECT options FROM indexes WHERE name = :name", name=name)
+    return options
 
 
 def all_tokens(connection: Connection) -> dict[str, tuple[str, dict[str, Any]]]:
     """Every API token by its id: user and record."""
-    rows = connection.execute(select(tokens.c.id, tokens.c.user, tokens.c.record))
+    rows = connection.rows('SELECT id, "user", record FROM tokens')
     return {id_: (user, record) for id_, user, record in rows}
 
 
 def project_names(connection: Connection, index: str) -> list[str]:
     """The projects of an index that have a version, sorted."""
-    found = select(releases.c.project).where(releases.c.index == index).distinct().order_by(releases.c.project)
-    return list(connection.execute(found).scalars())
+    found = 'SELECT DISTINCT project FROM releases WHERE "index" = :index ORDER BY project'
+    return [project for (project,) in connection.rows(found, index=index)]
 
 
 def project_releases(connection: Connection, index: str, project: str) -> dict[str, dict[str, Any]]:
     """A project's versions and their metadata."""
-    found = select(releases.c.version, releases.c.metadata).where(
-        (releases.c.index == index) & (releases.c.project == project)
-    )
-    return {row.version: row[1] for row in connection.execute(found)}
+    found = 'SELECT version, metadata FROM releases WHERE "index" = :index AND project = :project'
+    return dict(connection.rows(found, index=index, project=project))
 
 
 def project_files(connection: Connection, index: str, project: str) -> list[FileSaved]:
     """Everything that a project has on an index, in the order in which it came."""
-    found = (
-        select(files.c.record)
-        .where((files.c.index == index) & (files.c.project == project))
-        .order_by(files.c.serial, files.c.path)
-    )
-    return [_file(record) for record in connection.execute(found).scalars()]
+    found = 'SELECT record FROM files WHERE "index" = :index AND project = :project ORDER BY serial, path'
+    return [_file(record) for (record,) in connection.rows(found, index=index, project=project)]
 
 
 def index_files(connection: Connection, index: str) -> list[FileSaved]:
     """Everything that an index has, in the order in which it came."""
-    found = select(files.c.record).where(files.c.index == index).order_by(files.c.serial, files.c.path)
-    return [_file(record) for record in connection.execute(found).scalars()]
+    found = 'SELECT record FROM files WHERE "index" = :index ORDER BY serial, path'
+    return [_file(record) for (record,) in connection.rows(found, index=index)]
+
+
+def index_paths(connection: Connection, index: str) -> set[str]:
+    """Where the files of an index are, below it."""
+    return {path for (path,) in connection.rows('SELECT path FROM files WHERE "index" = :index', index=index)}
 
 
 def departure(connection: Connection, index: str) -> list[Change]:
@@ -207,28 +212,27 @@ def departure(connection: Connection, index: str) -> list[Change]:
 
 def file_at(connection: Connection, index: str, path: str) -> FileSaved | None:
     """The file at an address."""
-    found = select(files.c.record).where((files.c.index == index) & (files.c.path == path))
-    record = connection.execute(found).scalar_one_or_none()
+    found = 'SELECT record FROM files WHERE "index" = :index AND path = :path'
+    record = connection.value(found, index=index, path=path)
     return None if record is None else _file(record)
 
 
 def was_there(connection: Connection, index: str, path: str) -> bool:
     """Whether there was a file at an address that was deleted."""
-    return (
-        connection.execute(select(gone.c.path).where((gone.c.index == index) & (gone.c.path == path))).first()
-        is not None
-    )
+    found = 'SELECT path FROM gone WHERE "index" = :index AND path = :path'
+    return connection.row(found, index=index, path=path) is not None
 
 
 def last_touched(connection: Connection, index: str, project: str) -> int:
     """Serial of the last change to anything in a project; 0 if there never was one."""
-    found = select(touched.c.serial).where((touched.c.index == index) & (touched.c.project == project))
-    return connection.execute(found).scalar_one_or_none() or 0
+    found = 'SELECT serial FROM touched WHERE "index" = :index AND project = :project'
+    return connection.value(found, index=index, project=project) or 0
 
 
 def fact(connection: Connection, name: str) -> str | None:
     """Something about this ledger itself."""
-    return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+    value: str | None = connection.value("SELECT value FROM facts WHERE name = :name", name=name)
+    return value
 
 
 def set_fact(connection: Connection, name: str, value: str) -> None:
@@ -236,10 +240,17 @@ def set_fact(connection: Connection, name: str, value: str) -> None:
     upsert(connection, facts, name=name, value=value)
 
 
+def begun(connection: Connection) -> str | None:
+    """When the first change was recorded, YYYY-MM-DDTHH:MM:SS.ffffffZ; ``None``: nothing was."""
+    at: str | None = connection.value("SELECT at FROM journal ORDER BY serial LIMIT 1")
+    return at
+
+
 def changes_since(connection: Connection, serial: int, most: int) -> list[tuple[int, str, list[Change]]]:
     """The journal after a serial: serial, time, changes."""
-    found = select(journal).where(journal.c.serial > serial).order_by(journal.c.serial).limit(most)
-    return [(row.serial, row.at, list(map(from_json, row.changes))) for row in connection.execute(found)]
+    found = "SELECT serial, at, changes FROM journal WHERE serial > :serial ORDER BY serial LIMIT :most"
+    rows = connection.rows(found, serial=serial, most=most)
+    return [(number, at, list(map(from_json, changes))) for number, at, changes in rows]
 
 
 def _file(record: dict[str, Any]) -> FileSaved:

@@ -7,58 +7,49 @@ daemon does not carry for ever what is needed once per version.
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
-
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import masked
-from pypicache.ledger.tables import METADATA
+from pypicache.ledger.database import Database
+from pypicache.ledger.tables import TABLES
 
-REVISION = "0001"  # of the newest migration
+REVISION = "0002"  # of the newest migration
 
 
-def prepare(engine: Engine, database: str, backups: Path) -> None:
+def prepare(database: Database, backups: Path) -> None:
     """Give a database the newest tables.
 
-    :param database: its URL, with the password.
     :param backups: directory for a copy of an SQLite database that has to be changed.
     :raises BadInput: it cannot be used, or a newer version of the program has changed it already.
     """
     try:
-        with engine.connect() as connection:
-            tables = inspect(connection).get_table_names()
+        with database.transaction() as connection:
+            tables = connection.tables()
             current = None
             if "alembic_version" in tables:
-                current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+                current = connection.value("SELECT version_num FROM alembic_version")
         if not tables:
-            make(engine)
+            make(database)
         elif current != REVISION:
-            migrate(database, backups)
-    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter while a connection is set up
-        shown = masked(engine.url.render_as_string(hide_password=True))
-        why = str(error.__cause__ or error).strip().splitlines()
-        raise BadInput(f"database = {shown}: it cannot be used: {why[0] if why else type(error).__name__}") from error
+            migrate(database.url, backups)
+    except database.errors as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadInput(f"database = {masked(database.url)}: it cannot be used: {why[0]}") from error
 
 
-def make(engine: Engine) -> None:
+def make(database: Database) -> None:
     """Make all tables in an empty database, and note which migration they are as of."""
-    with engine.connect() as connection:
-        connection.info["writes"] = True
-        try:
-            with connection.begin():
-                lock(connection)
-                if inspect(connection).get_table_names():
-                    return  # another process was faster
-                METADATA.create_all(connection)
-                connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-                connection.execute(text(f"INSERT INTO alembic_version VALUES ('{REVISION}')"))  # noqa: S608 -- our own
-        finally:
-            connection.info["writes"] = False
+    with database.transaction(writing=True) as connection:
+        if connection.tables():
+            return  # another process was faster
+        for table in TABLES:
+            for statement in table.statements():
+                connection.execute(statement)
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES (:revision)", revision=REVISION)
 
 
 def migrate(database: str, backups: Path) -> None:
@@ -72,9 +63,3 @@ def migrate(database: str, backups: Path) -> None:
     )
     if done.returncode:
         raise BadInput(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the ledger cannot be upgraded")
-
-
-def lock(connection: Connection) -> None:
-    """Wait until nobody else writes, on any machine, and keep others waiting until the transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7073)")  # SQLite lets in one writer anyway

@@ -83,9 +83,13 @@ class Library:
         """Open a file that is held, for somebody who gives it back by ``shelf.close``; ``None`` if it is not."""
         kept = self.shelf.open(key)
         if kept is not None:
-            self.used[key] = self.clock.seconds()
-            self.figures.file_hits += 1
+            self.note_use(key, 1)
         return kept
+
+    def note_use(self, key: str, times: int) -> None:
+        """A held file was sent to clients."""
+        self.used[key] = self.clock.seconds()
+        self.figures.file_hits += times
 
     async def borrow(self, key: str, project: ProjectName, file: File) -> bool:
         """Take over the same content from another index, if there is any; ``True`` if it is held now."""

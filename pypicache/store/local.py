@@ -140,9 +140,13 @@ class Shelf:
             except OSError:
                 break
 
-    def walk(self) -> Iterator[str]:
-        """The keys of all files. Blocks for as long as the disk takes."""
-        waiting = [self.root]
+    def indexes(self) -> list[str]:
+        """The indexes that have a directory, sorted. Blocks."""
+        return sorted(str(place.relative_to(self.root)) for place in self.root.glob("*/*") if place.is_dir())
+
+    def walk(self, index: str = "") -> Iterator[str]:
+        """The keys of all files, or of those of one index. Blocks for as long as the disk takes."""
+        waiting = [self.root / index]
         while waiting:
             with suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
                 for entry in entries:

@@ -36,9 +36,12 @@ class Outside:
         self.offline = offline
         self.private = private
 
-    async def post(self, url: str, headers: Mapping[str, str], body: IBodyProducer) -> tuple[int, str]:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: IBodyProducer, wait: float = HEAD_WAIT
+    ) -> tuple[int, str]:
         """Send a POST request.
 
+        :param wait: seconds from the first byte of the request to the head of the answer.
         :return: the status code and the beginning of the answer's text. Redirects are not followed.
         :raises BadInput: the address may not be asked.
         :raises UpstreamDown: there was no answer.
@@ -50,13 +53,11 @@ class Outside:
         for name, value in headers.items():
             named.setRawHeaders(name, [value])
         try:
-            response = await within(
-                self._clock, HEAD_WAIT, self._agent.request(b"POST", url.encode("ascii"), named, body)
-            )
+            response = await within(self._clock, wait, self._agent.request(b"POST", url.encode("ascii"), named, body))
         except (CancelledError, GeneratorExit):
             raise
         except TimedOut:
-            raise UpstreamDown(f"{masked(url)}: no answer within {HEAD_WAIT:.0f} s") from None
+            raise UpstreamDown(f"{masked(url)}: no answer within {wait:.0f} s") from None
         except Exception as error:  # whatever resolving, connecting, TLS and parsing can raise
             why = getattr(error, "reasons", None)
             sentence = str(why[0].value if why else error) or type(error).__name__

@@ -16,13 +16,14 @@ from pypicache.accounts.users import Users
 from pypicache.core.access import Caller, Verb
 from pypicache.core.changes import TokenGone
 from pypicache.core.errors import BadInput, Denied, NotFound
+from pypicache.core.outside import path_of
 from pypicache.index.catalog import Catalog
 from pypicache.ledger.ledger import Decision, Ledger, all_tokens, user_record
 from pypicache.web.answers import answer, envelope, header, keep_private, message_answer
 from pypicache.web.bodies import json_of
 from pypicache.web.callers import Callers, client_address, is_nearby
 from pypicache.web.failures import failed
-from pypicache.web.places import outside_url, path_of
+from pypicache.web.places import outside_url
 from pypicache.web.segments import application
 
 READ = ["GET", "HEAD"]
@@ -92,7 +93,7 @@ class AccountsWire:
         caller = await self.callers.of(request)
         self.callers.require_account(caller, user, Verb.USER_CREATE, f"no permission to create user {user}")
         await self.users.create(user, _object(request))
-        envelope(request, "userconfig", self.catalog.user(user), code=201)
+        envelope(request, "userconfig", {**self.catalog.user(user), "indexes": {}}, code=201)
 
     @app.route("/<user>/", methods=["PATCH"])
     @app.route("/<user>", methods=["PATCH"])

@@ -28,6 +28,7 @@ from pypicache.core.errors import (
 from pypicache.web.bodies import body_start
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import is_form, wants_json
+from pypicache.web.said import for_one
 
 
 class NotAcceptable(PypicacheError):
@@ -78,15 +79,6 @@ def cache_control(request: Request, value: str) -> str:
     :param value: what would be said if anybody may see the answer.
     """
     return for_one(value) if is_private(request) else value
-
-
-def for_one(value: str) -> str:
-    """``Cache-Control`` of an answer that depends on who asks, made from what would be said to everybody."""
-    if "no-store" in value:
-        return value
-    if "immutable" in value:  # the client may keep for ever what it was given, for itself
-        return value.replace("public", "private")
-    return "private, no-cache"
 
 
 def answer(

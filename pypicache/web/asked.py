@@ -10,6 +10,7 @@ from attrs import frozen
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput
 from pypicache.core.model import ProjectName, project_name
+from pypicache.core.outside import path_of, told_url
 from pypicache.web.negotiation import (
     Coding,
     Format,
@@ -19,7 +20,6 @@ from pypicache.web.negotiation import (
     wants_json,
     wants_revalidation,
 )
-from pypicache.web.places import path_of, told_url
 
 MOST_HEADERS = 60  # twisted.web takes 500; nobody sends as many
 MOST_HEAD = 4096  # bytes of header fields whose reading is remembered
@@ -29,6 +29,24 @@ _FILE = re.compile(rb"/([\w.~@-]+/[\w.~@-]+)/(\+f/[\w.~@-]+/[\w.~@-]+/([\w.~@-][
 
 TURNED_AWAY = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "cookie"})
 """Fields with which a request is more than a question."""
+
+
+@frozen(kw_only=True)
+class PageAt:
+    """An address of a project's page."""
+
+    index: str  # user/index
+    project: ProjectName
+    simple: bool  # below +simple; otherwise the page is for installers only
+
+
+@frozen(kw_only=True)
+class FileAt:
+    """An address of a file."""
+
+    index: str
+    path: str  # below the index
+    projects: tuple[ProjectName, ...]  # to which a file of this name may belong
 
 
 @frozen(kw_only=True)
@@ -50,23 +68,17 @@ class Asked:
     devpi_auth: str | None
     agent: str
 
+    @classmethod
+    def plain(cls, format_: Format = Format.HTML, coding: Coding = Coding.IDENTITY) -> Asked:
+        """Nothing but a representation."""
+        return cls(
+            format=format_, coding=coding, fresh=False, close=False, json=False, installer=True, tags=None, since=None,
+            range=None, if_range=None, outside_url=None, authorization=None, devpi_auth=None, agent="-",
+        )  # fmt: skip
 
-@frozen(kw_only=True)
-class PageAt:
-    """An address of a project's page."""
-
-    index: str  # user/index
-    project: ProjectName
-    simple: bool  # below +simple; otherwise the page is for installers only
-
-
-@frozen(kw_only=True)
-class FileAt:
-    """An address of a file."""
-
-    index: str
-    path: str  # below the index
-    projects: tuple[ProjectName, ...]  # to which a file of this name may belong
+    def wants_page(self, where: PageAt) -> bool:
+        """Whether a page that is remembered answers this: nobody is to be asked, and it is what is meant."""
+        return not self.fresh and (where.simple or self.installer or not self.json)
 
 
 def read_head(fields: bytes) -> Asked | None:

@@ -6,40 +6,20 @@ the access lists as they are now.
 
 from __future__ import annotations
 
-from attrs import frozen
+from zope.interface import implementer
 
 from pypicache.core.errors import PypicacheError
-from pypicache.core.model import Project
 from pypicache.index.catalog import Catalog
 from pypicache.store.bodies import description
 from pypicache.store.library import Library
-from pypicache.store.local import Kept
 from pypicache.web.asked import Asked, FileAt, PageAt
 from pypicache.web.callers import Callers
-from pypicache.web.pour import lifetime
-from pypicache.web.ready import Ready, ReadyPages
+from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
+from pypicache.web.ready import ReadyPages
+from pypicache.web.said import lifetime
 
 
-@frozen(kw_only=True)
-class PageAtHand:
-    """A page whose bytes are ready."""
-
-    project: Project
-    ready: Ready
-    private: bool  # not everybody may see it
-
-
-@frozen(kw_only=True)
-class FileAtHand:
-    """A file on the shelf, opened; whoever asked gives it back by ``shelf.close``."""
-
-    kept: Kept
-    etag: str
-    modified: float
-    cache_control: str
-    private: bool
-
-
+@implementer(IAtHand)
 class AtHand:
     """Answers of the whole house that wait for nothing."""
 
@@ -50,11 +30,7 @@ class AtHand:
         self._library = library
 
     def page(self, place: PageAt, asked: Asked, prefix: str) -> PageAtHand | None:
-        """A project's page; ``None`` if that takes more than a look.
-
-        :param prefix: path of the outside URL.
-        """
-        if asked.format is None or asked.fresh or (not place.simple and asked.json and not asked.installer):
+        if asked.format is None or not asked.wants_page(place):
             return None
         found = self._pages.at_hand((prefix, place.index, place.project, asked.format.name), asked.coding)
         index = None if found is None else self._catalog.get(place.index)
@@ -72,7 +48,6 @@ class AtHand:
         return PageAtHand(project=project, ready=found[1], private=private)
 
     def file(self, place: FileAt, asked: Asked) -> FileAtHand | None:
-        """A file on the shelf; ``None`` if it is not there, or if that takes more than a look."""
         index = None if asked.json else self._catalog.get(place.index)
         if index is None or not place.projects:
             return None

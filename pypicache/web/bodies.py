@@ -59,7 +59,10 @@ class BodyRequest(Request):
     not read (contract clients 2.4).
 
     :ivar refused: why nothing of the body is taken in; raised by whoever renders the request.
+    :ivar before_head: called before the head of the answer is written, when what was asked for is done.
     """
+
+    before_head: Callable[[], None] | None = None
 
     intake: Intake | None = None
     dropped = False  # the body was larger than SMALL
@@ -169,6 +172,12 @@ class BodyRequest(Request):
             self.finish()
         else:
             super().requestReceived(command, path, version)
+
+    def write(self, data: bytes) -> None:
+        """A piece of the answer; the first one is written after the head."""
+        if self.before_head is not None and not self.startedWriting:
+            self.before_head()
+        super().write(data)
 
     def connectionLost(self, reason: Failure) -> None:
         """The client left."""

@@ -171,6 +171,19 @@ class Callers:
         """The options of an index, if there is one of this full name."""
         return self._state.specs.get(name)
 
+    async def options(self, request: Request, *specs: Spec) -> list[dict[str, object]]:
+        """The options of indexes, as far as whoever sends a request may see them."""
+        caller = NOBODY
+        if any(isinstance(spec, StageSpec) and spec.hooks for spec in specs):
+            keep_private(request)
+            caller = await self.of(request)
+        return [
+            {**spec.shown(), **spec.hooks}
+            if isinstance(spec, StageSpec) and self.allows(caller, spec.access, Verb.INDEX_MODIFY)
+            else spec.shown()
+            for spec in specs
+        ]
+
     async def hidden(self, request: Request) -> frozenset[str]:
         """The indexes that whoever sends a request may not read, and is not told of in lists."""
         closed = [spec for spec in self._state.specs.values() if not self.may_read(NOBODY, spec)]

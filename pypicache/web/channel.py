@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet import tcp
-from twisted.internet.interfaces import IPullProducer
-from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from zope.interface import implementer
 
-from pypicache.core.errors import Broken
-from pypicache.web.lane import Lane, Part, Reply
-from pypicache.web.sending import PIECE, hand_over
+from pypicache.web.lane import Lane
+from pypicache.web.outgoing import Answering
 from pypicache.web.served import ServedRequests
-
-log = Logger()
-
-MOST_HELD = 64 * 2**10  # bytes of further requests that are read while an answer goes out
 
 
 class LaneSite(Protocol):
@@ -31,7 +20,7 @@ class LaneSite(Protocol):
     served: ServedRequests
 
 
-class LaneChannel(HTTPChannel):
+class LaneChannel(Answering, HTTPChannel):
     """One connection.
 
     ::
@@ -41,22 +30,23 @@ class LaneChannel(HTTPChannel):
                   a file is going out -------------> kept until it has gone
     """
 
-    transport: Any  # plain TCP, a socket file, TLS or one in memory
-    _outgoing: _Outgoing | None = None
-    _client: str | None = None
+    @property
+    def served(self) -> ServedRequests:
+        """Who is told of the requests."""
+        site: LaneSite = self.factory
+        return site.served
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came from the client."""
         if self._outgoing is not None:
             self._outgoing.hold(data)
             return
         site: LaneSite = self.factory
         reply = site.lane.answer(data) if site.lane is not None and self._idle else None
         if reply is None:
-            super().dataReceived(data)
+            HTTPChannel.dataReceived(self, data)
             return
         self.resetTimeout()
-        self._send(reply)
+        self.send(reply)
 
     @property
     def _idle(self) -> bool:
@@ -69,114 +59,7 @@ class LaneChannel(HTTPChannel):
             and not self.transport.disconnecting
         )
 
-    def _send(self, reply: Reply) -> None:
-        transport = self.transport
-        data = reply.data
-        plain = isinstance(transport, tcp.Connection) and not transport.TLS
-        if plain and not transport.dataBuffer and not transport._tempDataBuffer:
-            sent = transport.writeSomeData(data)
-            if sent is CONNECTION_LOST:
-                sent = 0  # the transport will find out as well
-            data = data[sent:] if sent else data
-        if data:
-            transport.write(data)
-        if reply.part is None:
-            self._over(reply)
-        else:
-            self._outgoing = _Outgoing(self, reply, reply.part, plain)
-            self._outgoing.begin()
-
-    def _over(self, reply: Reply) -> None:
-        site: LaneSite = self.factory
-        request = reply.request
-        if self._client is None:
-            self._client = getattr(self.transport.getPeer(), "host", "-")
-        site.served.note(self._client, request.method, request.uri, reply.status, reply.size, request.agent)
-        if request.close:
-            self.persistent = False
-            self.loseConnection()
-
-    def sent(self, reply: Reply, held: bytes) -> None:
-        """A file has gone out; go on with what the client sent meanwhile."""
-        self._outgoing = None
-        self.setTimeout(self.timeOut)
-        self._over(reply)
-        if held:
-            self.dataReceived(held)
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left."""
-        outgoing, self._outgoing = self._outgoing, None
-        if outgoing is not None:
-            outgoing.abandon()
-        super().connectionLost(reason)
-
-
-@implementer(IPullProducer)
-class _Outgoing:
-    """A part of a file on its way to a client, at the client's pace.
-
-    ::
-
-        reactor: socket writable --> transport.doWrite --> its buffer is empty --> resumeProducing --> sendfile
-    """
-
-    def __init__(self, channel: LaneChannel, reply: Reply, part: Part, plain: bool) -> None:
-        self._channel = channel
-        self._reply = reply
-        self._part = part
-        self._plain = plain
-        self._held = bytearray()
-
-    def begin(self) -> None:
-        """Take the place of the channel as the one who produces."""
-        transport = self._channel.transport
-        self._channel.setTimeout(None)
-        transport.unregisterProducer()
-        transport.registerProducer(self, False)
-
-    def hold(self, data: bytes) -> None:
-        """Keep what the client sends before its answer is out."""
-        self._held += data
-        if len(self._held) > MOST_HELD:
-            self._channel.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """The client takes more."""
-        part, transport = self._part, self._channel.transport
-        try:
-            if not self._plain:
-                part.at += self._write(part)
-            elif transport.dataBuffer or transport._tempDataBuffer:
-                return  # the head of the answer goes first
-            else:
-                part.at += hand_over(transport.fileno(), part.kept.descriptor, part.at, part.end - part.at)
-                transport.startWriting()
-        except Broken as error:
-            log.warn("{uri}: cut off: {why}", uri=self._reply.request.uri, why=str(error))
-            transport.abortConnection()
-            return
-        if part.at >= part.end:
-            self._finish()
-
-    def _write(self, part: Part) -> int:
-        piece = os.pread(part.kept.descriptor, min(PIECE, part.end - part.at), part.at)
-        if not piece:
-            raise Broken("the file is shorter than it was")
-        self._channel.transport.write(piece)
-        return len(piece)
-
-    def _finish(self) -> None:
-        self._part.close()
-        transport = self._channel.transport
-        transport.unregisterProducer()
-        transport.registerProducer(self._channel, True)
-        transport.resumeProducing()
-        self._channel.sent(self._reply, bytes(self._held))
-
-    def stopProducing(self) -> None:
-        """The connection is gone; it tells the channel."""
-
-    def abandon(self) -> None:
-        """The client left before the end."""
-        self._part.close()
+        self.abandon()
+        HTTPChannel.connectionLost(self, reason)

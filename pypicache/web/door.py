@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request as HTTPRequest
@@ -11,11 +12,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pypicache.core.errors import NotFound, PypicacheError
+from pypicache.core.outside import path_of
 from pypicache.web.answers import problem
 from pypicache.web.bodies import BodyRequest, Intake, Stream
 from pypicache.web.channel import LaneChannel
 from pypicache.web.lane import Lane
-from pypicache.web.places import outside_url, path_of
+from pypicache.web.places import outside_url
 from pypicache.web.served import ServedRequests
 
 
@@ -23,7 +25,7 @@ class Door(Resource):
     """Sets the headers that every answer has, and takes the path of the outside URL off the request.
 
     :param headers: of every answer, also of errors (contract devpi 1.2).
-    :param serial: of the last change to the truth.
+    :param serial: of the last change to the truth. Reads are answered with the one of their beginning.
     """
 
     isLeaf = True
@@ -61,6 +63,12 @@ class Door(Resource):
     def _dress(self, request: Request) -> None:
         for name, value in self._headers.items():
             request.setHeader(name, value)
+        self._say_serial(request)
+        if isinstance(request, BodyRequest) and request.method not in {b"GET", b"HEAD"}:
+            # A write says its own serial, or a later one.
+            request.before_head = partial(self._say_serial, request)
+
+    def _say_serial(self, request: Request) -> None:
         request.setHeader("x-devpi-serial", str(self._serial()))
 
     def render(self, request: Request) -> bytes | int:

@@ -36,7 +36,8 @@ class IndexAdministration:
         await self._require(request, name, Verb.INDEX_CREATE)
         options = options_of(json_of(request)) if body_of(request) else {}
         spec = await self.indexes.create(name, options if isinstance(options, dict) else _set(options))
-        envelope(request, "indexconfig", spec.shown())
+        [shown] = await self.callers.options(request, spec)
+        envelope(request, "indexconfig", shown)
 
     @app.route("/<plain:user>/<plain:index>/", methods=["PATCH"])
     @app.route("/<plain:user>/<plain:index>", methods=["PATCH"])
@@ -47,7 +48,8 @@ class IndexAdministration:
         wanted = options_of(json_of(request))
         must_change = has_query(request, "error_on_noop")
         spec = await self.indexes.modify(name, wanted, must_change=must_change)
-        envelope(request, "indexconfig", spec.shown())
+        [shown] = await self.callers.options(request, spec)
+        envelope(request, "indexconfig", shown)
 
     @app.route("/<plain:user>/<plain:index>/", methods=["DELETE"])
     @app.route("/<plain:user>/<plain:index>", methods=["DELETE"])

@@ -16,13 +16,11 @@ from twisted.web.server import version
 
 from pypicache.core.errors import Broken, PypicacheError
 from pypicache.store.local import Kept, Shelf
-from pypicache.web.answers import for_one
 from pypicache.web.asked import Asked, FileAt, PageAt, outside_path, place, read_head
-from pypicache.web.at_hand import AtHand, FileAtHand, PageAtHand
 from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
 from pypicache.web.negotiation import Coding
-from pypicache.web.pour import OCTETS
-from pypicache.web.simple import SimplePages
+from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
+from pypicache.web.said import OCTETS, for_one, page_fields
 
 AT_ONCE = 64 * 2**10  # bytes of a file that are read and sent together with the head
 PLAIN = b" HTTP/1.1"
@@ -68,15 +66,16 @@ class Reply:
 class Lane:
     """Answers the bytes of a request by the bytes of an answer.
 
+    :param client_max_age: seconds for which clients may take a page for fresh.
     :param dress: headers of every answer.
     :param serial: of the last change to the truth.
     """
 
-    _at_hand: AtHand
-    _simple: SimplePages
+    _at_hand: IAtHand
     _shelf: Shelf
     _clock: IReactorTime
     _configured_url: str | None
+    _client_max_age: float
     _dress: Mapping[str, str]
     _serial: Callable[[], int]
     _received: Callable[[int], None]  # told how many bytes of files were sent from the shelf
@@ -119,7 +118,7 @@ class Lane:
 
     def _page(self, request: Request, asked: Asked, page: PageAtHand) -> Reply:
         ready = page.ready
-        said = self._simple.headers(page.project, ready)
+        said = page_fields(page.project, ready.etag, self._clock.seconds(), self._client_max_age)
         if page.private:
             said["cache-control"] = for_one(said["cache-control"])
         if asked.tags is not None and not_modified(asked.tags, ready.etag):

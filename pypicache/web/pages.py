@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from ipaddress import ip_address
 from shlex import quote as shell
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from attrs import field, frozen
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from attrs import frozen
 
 from pypicache.web.figures import Index, Status, counted, duration, in_bytes, percentage
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -139,7 +143,10 @@ def _tools(url: str, index: str, trust: str | None) -> tuple[Tool, ...]:
     )
 
 
+@cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, because installers never see a page
+
     environment = Environment(
         autoescape=True,
         loader=PackageLoader("pypicache.web", "templates"),
@@ -155,8 +162,6 @@ def _environment() -> Environment:
 @frozen
 class Pages:
     """Renders the pages. Whatever the values contain is shown as text, never as markup."""
-
-    _environment: Environment = field(factory=_environment, init=False, repr=False)
 
     def home(self, status: Mapping[str, object], base_url: str) -> str:
         """The first page: how to install from each index, and how the cache is doing.
@@ -185,4 +190,4 @@ class Pages:
         return self._render("error.html", base_url, code=code, title=title, sentence=sentence)
 
     def _render(self, template: str, base_url: str, **values: object) -> str:
-        return self._environment.get_template(template).render(base_url=base_url, prefix=path_of(base_url), **values)
+        return _environment().get_template(template).render(base_url=base_url, prefix=path_of(base_url), **values)

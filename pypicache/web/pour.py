@@ -13,23 +13,12 @@ from pypicache.interfaces import IBody, IReader
 from pypicache.web.answers import answer, header
 from pypicache.web.answers import cache_control as permitted
 from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
+from pypicache.web.said import FOR_EVER, OCTETS
 from pypicache.web.sending import plain_socket, send_file
 
 PIECE = 128 * 2**10  # bytes read and written at a time; what the transport hands to the kernel at once
-FOR_EVER = "max-age=365000000, immutable, public"
-ASK_AGAIN = "no-cache"
-OCTETS = b"application/octet-stream"
 
 log = Logger()
-
-
-def lifetime(path: str) -> str:
-    """``Cache-Control`` of the file at a path below its index.
-
-    Only a digest in the address makes it mean the same bytes for ever. The list of a wheel's variants may be written
-    again even so (PEP 825).
-    """
-    return FOR_EVER if path.startswith("+f/") and not path.endswith("-variants.json") else ASK_AGAIN
 
 
 @implementer(IPushProducer)

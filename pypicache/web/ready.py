@@ -8,23 +8,16 @@ from hashlib import sha256
 from urllib.parse import quote
 
 import zstandard
-from attrs import define, field, frozen
+from attrs import define, field
 
 from pypicache.core.model import File, Project
 from pypicache.core.simple_write import render_html, render_json
 from pypicache.tasks import InThread, Once
 from pypicache.web.negotiation import Coding, Format
+from pypicache.web.offers import Ready
 
 LARGE = 200  # files; pages with more are rendered and compressed in a thread
 Key = tuple[str, str, str, str]
-
-
-@frozen(kw_only=True)
-class Ready:
-    """One representation of a page in one content coding."""
-
-    etag: str  # strong, without quotes
-    body: bytes
 
 
 @define

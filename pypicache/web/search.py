@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import xmlrpc.client
 from collections.abc import Sequence
 from typing import Any
-from xml.parsers import expat
 
 from attrs import frozen
 from packaging.version import InvalidVersion, Version
@@ -117,6 +115,8 @@ class SearchWire:
     @app.route("/<user>/<index>", methods=["POST"])
     async def searched(self, request: Request, user: str, index: str) -> None:
         """Answer a call; what goes wrong with it is a fault, with status 200."""
+        import xmlrpc.client
+
         found = self._catalog.find(user, index)
         await self._callers.reader(request, found.spec)
         try:
@@ -168,6 +168,9 @@ def read_call(body: bytes) -> tuple[str, tuple[Any, ...]]:
 
     :raises BadInput: it is none.
     """
+    import xmlrpc.client  # here, because most daemons are never searched
+    from xml.parsers import expat
+
     target = xmlrpc.client.Unmarshaller(use_builtin_types=True)
     target.xml(None, None)  # type: ignore[arg-type]  # as the standard library does: texts come decoded
     parser = expat.ParserCreate(None, None)

@@ -27,6 +27,10 @@ class Served:
     size: int  # bytes of the body that were sent
     agent: str
 
+    def values(self) -> tuple[float, str, str, str, int, int, str]:
+        """The same as a tuple, in order."""
+        return (self.time, self.client, self.method, self.path, self.status, self.size, self.agent)
+
     def fields(self) -> dict[str, object]:
         """What is said of it in a log."""
         return {
@@ -64,11 +68,15 @@ class ServedRequests:
         if len(self._waiting) == MOST:
             self.tell()
 
+    def take(self, served: Sequence[Served]) -> None:
+        """Tell of requests that another process answered."""
+        for listener in self.listeners if served else ():
+            listener(served)
+
     def tell(self) -> None:
         """Tell of the requests that wait."""
         waiting, self._waiting = self._waiting, []
-        for listener in self.listeners if waiting else ():
-            listener(waiting)
+        self.take(waiting)
 
 
 def _printable(text: str) -> str:

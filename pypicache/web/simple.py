@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from pypicache.core.model import Project, ProjectName
+from pypicache.core.model import ProjectName
 from pypicache.index.names import ListFormat, Listing
 from pypicache.interfaces import IIndex
 from pypicache.store.bodies import KeptReader
@@ -17,18 +17,10 @@ from pypicache.web.answers import NotAcceptable, answer, cache_control, header
 from pypicache.web.conditions import not_modified
 from pypicache.web.negotiation import Coding, Format, choose_coding, choose_format, wants_revalidation
 from pypicache.web.pour import flow_out
-from pypicache.web.ready import Ready, ReadyPages
+from pypicache.web.ready import ReadyPages
+from pypicache.web.said import STALE, VARY, freshness, page_fields
 
-VARY = "Accept, Accept-Encoding"
-STALE = {"x-pypicache-stale": "the upstream could not be asked"}
 LIST_CODINGS = (Coding.GZIP, Coding.IDENTITY)  # the codings in which the project list is on disk
-
-
-def _freshness(checked: float | None, stale: bool, now: float, client_max_age: float) -> dict[str, str]:
-    """``Cache-Control`` of a page (contract clients 6, freshness arithmetic)."""
-    if stale or not client_max_age or checked is None:
-        return {"cache-control": "no-cache"}
-    return {"cache-control": f"max-age={max(0, int(client_max_age) - int(now - checked))}, public"}
 
 
 class SimplePages:
@@ -57,7 +49,7 @@ class SimplePages:
         coding = choose_coding(header(request, "accept-encoding"))
         project = await index.project(name, refresh=_revalidate(request))
         ready = await self._ready.page(prefix, index.name, project, format_, coding)
-        headers = self.headers(project, ready)
+        headers = page_fields(project, ready.etag, self._clock.seconds(), self._client_max_age)
         tags = header(request, "if-none-match")
         if tags is not None and not_modified(tags, ready.etag):
             answer(request, b"", None, code=304, headers=headers)
@@ -66,20 +58,12 @@ class SimplePages:
             headers["content-encoding"] = coding.token.decode()
         answer(request, ready.body, format_.content_type, headers=headers)
 
-    def headers(self, project: Project, ready: Ready) -> dict[str, str]:
-        """What is said of a page, in 200 and 304 alike."""
-        headers = _freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
-        headers |= {"etag": f'"{ready.etag}"', "vary": VARY}
-        if project.serial is not None:
-            headers["x-pypi-last-serial"] = str(project.serial)
-        return headers | STALE if project.stale else headers
-
     async def projects(self, request: Request, index: IIndex) -> None:
         """The names of all projects, streamed from disk."""
         format_ = self._format(request)
         compressed = choose_coding(header(request, "accept-encoding"), LIST_CODINGS) is Coding.GZIP
         found = await self._lists[index.name].file(_list_format(format_), compressed)
-        headers = _freshness(found.checked, found.stale, self._clock.seconds(), self._client_max_age)
+        headers = freshness(found.checked, found.stale, self._clock.seconds(), self._client_max_age)
         etag = f"{found.etag}{format_.letter}"
         headers |= {"etag": f'"{etag}"', "vary": VARY} | (STALE if found.stale else {})
         tags = header(request, "if-none-match")

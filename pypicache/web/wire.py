@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from importlib.resources import files as resource_files
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput, Denied, NotFound, Offline, PypicacheError
 from pypicache.core.model import ProjectName, project_name
+from pypicache.core.outside import path_of
 from pypicache.index.catalog import Catalog, Index
 from pypicache.index.layered import Layered
 from pypicache.index.names import ListFormat
@@ -20,9 +21,10 @@ from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import is_installer, prefers_simple_json, wants_json
 from pypicache.web.pages import CONTENT_SECURITY_POLICY, Pages
-from pypicache.web.places import outside_url, path_of
-from pypicache.web.pour import lifetime, pour
+from pypicache.web.places import outside_url
+from pypicache.web.pour import pour
 from pypicache.web.projects import Projects
+from pypicache.web.said import lifetime
 from pypicache.web.segments import application, has_query
 from pypicache.web.simple import SimplePages
 from pypicache.work.overview import Overview
@@ -65,9 +67,7 @@ class Wire:
     async def home(self, request: Request) -> None:
         """The first page; for programs the users and their indexes."""
         if wants_json(header(request, "accept")):
-            hidden = await self.callers.hidden(request)
-            users = {user: self._user(user, hidden) for user in self.catalog.users()}
-            envelope(request, "list:userconfig", users)
+            envelope(request, "list:userconfig", await self._users(request, self.catalog.users()))
             return
         page = self.pages.home(await self._status(request), self.base(request))
         answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
@@ -129,12 +129,15 @@ class Wire:
         }
         return {**status, **listed}
 
-    def _user(self, user: str, hidden: Collection[str]) -> dict[str, object]:
-        found = self.catalog.user(user)
-        indexes = found["indexes"]
-        assert isinstance(indexes, dict)
-        shown = {short: options for short, options in indexes.items() if f"{user}/{short}" not in hidden}
-        return {**found, "indexes": shown}
+    async def _users(self, request: Request, users: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Users and their indexes, as far as whoever asks may see them."""
+        hidden = await self.callers.hidden(request)
+        found: dict[str, dict[str, Any]] = {user: {**self.catalog.user(user), "indexes": {}} for user in users}
+        specs = [spec for user in found for spec in self.catalog.specs(user).values() if spec.name not in hidden]
+        for spec, options in zip(specs, await self.callers.options(request, *specs), strict=True):
+            user, _, short = spec.name.partition("/")
+            found[user]["indexes"][short] = options
+        return found
 
     async def _readable(self, request: Request, user: str, index: str, project: str | None = None) -> Index:
         """An index, for somebody who may read it."""
@@ -170,7 +173,7 @@ class Wire:
     @app.route("/<user>", methods=READ)
     async def user(self, request: Request, user: str) -> None:
         """A user and the indexes."""
-        envelope(request, "userconfig", self._user(user, await self.callers.hidden(request)))
+        envelope(request, "userconfig", (await self._users(request, [user]))[user])
 
     @app.route("/<user>/<index>/", methods=READ)
     @app.route("/<user>/<index>", methods=READ)
@@ -184,7 +187,7 @@ class Wire:
             page = self.pages.home(await self._status(request), self.base(request))
             answer(request, page.encode(), HTML, headers=FOR_PEOPLE)
         else:
-            shown = mirror.spec.shown()
+            [shown] = await self.callers.options(request, mirror.spec)
             if not has_query(request, "no_projects"):
                 shown["projects"] = await self.releases.names(mirror)
             envelope(request, "indexconfig", shown)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from pypicache.core.changes import FileGone, IndexGone
-from pypicache.ledger.ledger import Ledger, Recorded, file_at
+from pypicache.ledger.ledger import Decision, Ledger, Recorded, file_at
 from pypicache.memory import Held, Memory
 from pypicache.store.eviction import Evictor
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 
+AT_ONCE = 50  # files removed in one transaction; whoever wants to record something waits for as long
+
 
 class Clearing:
     """Follows the ledger. Bytes go when no row of the ledger has their path any more.
 
-    An upload that puts the same path back at the same time comes either before, and keeps the bytes, or after, and
-    brings its own: :meth:`OwnFiles.alone` sees to that.
+    They go inside a transaction, as pushes link theirs inside one, and as uploads look inside one whether theirs are
+    there: so whoever puts the same path back at the same time comes either before, and keeps the bytes, or after, and
+    brings its own.
 
     :param lists: where the project lists of indexes are.
     """
@@ -55,12 +61,14 @@ class Clearing:
             self._tasks.start(self._files(keys), "removing deleted files from disk")
 
     async def _files(self, keys: Iterable[tuple[str, str]]) -> None:
-        for index, path in keys:
-            await self._own.alone(f"{index}/{path}", lambda index=index, path=path: self._file(index, path))  # type: ignore[misc]
+        for some in _batches(keys):
+            await self._ledger.change(partial(self._unlisted, some))
 
-    async def _file(self, index: str, path: str) -> None:
-        if await self._ledger.read(lambda connection: file_at(connection, index, path)) is None:
-            await self._own.remove(f"{index}/{path}")
+    def _unlisted(self, keys: Iterable[tuple[str, str]], connection: Any) -> Decision[None]:
+        for index, path in keys:
+            if file_at(connection, index, path) is None:
+                self._own.remove_now(f"{index}/{path}")
+        return Decision((), None)
 
     async def _index(self, name: str) -> None:
         held = await self._memory.held_in(name)
@@ -75,3 +83,9 @@ class Clearing:
             await self._in_thread(self._own.shelf.remove, file.key)
         await self._memory.drop([file.key for file in held])
         await self._evictor.count()
+
+
+def _batches(keys: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    rest = iter(keys)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some

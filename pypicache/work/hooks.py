@@ -2,37 +2,43 @@
 
 ::
 
-    commit --> follow: one message per index --> queue of the address --> POST --> 2xx: the next one
-                                                     ^                        --> else: after a pause the same again
-                                                     +---- after the last pause it is given up, and logged
+    commit, with a note in the outbox --> POST --> 2xx: out of the outbox; the next one of the queue
+                                           ^   --> else: after a pause the same again
+                                           +---- when it is a day old it is given up, and logged
 
-Nobody waits for it: it begins after the commit. What has not been delivered when the daemon ends is lost.
+Nobody waits for it: it begins after the commit. What was not told when the daemon ends, however it ends, is told after
+the next start. So something may be told twice; then it has the same ``X-Pypicache-Delivery``.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 from attrs import frozen
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypicache.core.addresses import web_address
 from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseGone, ReleaseSaved
-from pypicache.core.errors import PypicacheError
+from pypicache.core.errors import BadInput, PypicacheError
 from pypicache.core.stage import StageSpec
-from pypicache.ledger.ledger import Recorded
+from pypicache.ledger.ledger import Decision, Ledger, Recorded
+from pypicache.ledger.outbox import TRIGGER, WEBHOOK, Letter, Queue, first, queues_of, take_out, waiting
 from pypicache.ledger.state import State
 from pypicache.tasks import Tasks, pause
 from pypicache.upstream.forms import bytes_body
 from pypicache.upstream.outside import Outside
 
-PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0)  # seconds before each further try
-MOST_WAITING = 1_000  # messages for one address; what comes then is dropped, and logged
+PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0)  # seconds before each further try; the last one again and again
+MOST_AGE = 86_400.0  # seconds since the change after which there is no further try
+ANSWER_WAIT = 60.0  # seconds until the head of an answer
+AT_ONCE = 16  # requests under way
 SIGNATURE, DELIVERY = "X-Pypicache-Signature", "X-Pypicache-Delivery"
 
 
@@ -57,16 +63,27 @@ class Message:
 
 
 class Hooks:
-    """Follows the ledger, and delivers."""
+    """Follows the ledger, and delivers what is in its outbox."""
 
     log = Logger()
 
-    def __init__(self, state: State, outside: Outside, clock: IReactorTime, tasks: Tasks) -> None:
+    def __init__(self, ledger: Ledger, state: State, outside: Outside, clock: IReactorTime, tasks: Tasks) -> None:
+        self._ledger = ledger
         self._state = state
         self._outside = outside
         self._clock = clock
         self._tasks = tasks
-        self._waiting: dict[tuple[str, str], deque[Message]] = {}  # index and address -> what is to be delivered
+        self._delivering: dict[Queue, bool] = {}  # -> whether something came since it was looked for
+        self._places = DeferredSemaphore(AT_ONCE)
+        ledger.listeners.append(self.follow)
+
+    def start(self) -> None:
+        """Go on where the daemon ended."""
+        self._tasks.start(self._resume(), "looking for what webhooks were not told")
+
+    async def _resume(self) -> None:
+        for queue in await self._ledger.read(waiting):
+            self._wake(queue)
 
     def follow(self, recorded: Recorded) -> None:
         """Begin to tell who wants to know."""
@@ -77,60 +94,73 @@ class Hooks:
         for index, changes in changed.items():
             spec = self._state.specs.get(index)
             if isinstance(spec, StageSpec):
-                for message in messages(spec, recorded.serial, changes):
-                    self._queue(index, message)
+                for queue in queues_of(index, spec.options, changes):
+                    self._wake(queue)
 
-    def _queue(self, index: str, message: Message) -> None:
-        try:
-            web_address("URL", message.url, self._outside.private)
-        except PypicacheError as error:
-            self.log.error("{index} is not told of: {why}", index=index, why=str(error))
+    def _wake(self, queue: Queue) -> None:
+        if queue in self._delivering:
+            self._delivering[queue] = True
             return
-        waiting = self._waiting.get((index, message.url))
-        if waiting is None:
-            self._waiting[index, message.url] = deque([message])
-            self._tasks.start(self._deliver(index, message.url), f"telling {shown(message.url)} of {index}")
-        elif len(waiting) < MOST_WAITING:
-            waiting.append(message)
-        else:
-            self.log.error("{url} is behind, and not told of {name}", url=shown(message.url), name=message.name)
+        self._delivering[queue] = False
+        self._tasks.start(self._deliver(queue), f"telling of {queue.index}")
 
-    async def _deliver(self, index: str, url: str) -> None:
-        """Send what waits, in order."""
-        waiting = self._waiting[index, url]
+    async def _deliver(self, queue: Queue) -> None:
+        """Send what is in a queue, in order."""
+        serial, tries = 0, 0
         try:
-            while waiting:
-                await self._send(index, waiting[0])
-                waiting.popleft()
+            while True:
+                letter = await self._ledger.read(partial(first, queue=queue))
+                if letter is None:
+                    if not self._delivering[queue]:
+                        return
+                    self._delivering[queue] = False
+                    continue
+                if letter.serial != serial:
+                    serial, tries = letter.serial, 0
+                wait = await self._tell(queue, letter, tries)
+                tries += 1
+                if wait is None:
+                    await self._ledger.change(partial(_told, queue, serial))
+                else:
+                    await pause(self._clock, wait)
         finally:
-            del self._waiting[index, url]
+            del self._delivering[queue]
 
-    async def _send(self, index: str, message: Message) -> None:
-        for wait in (*PAUSES, None):
-            why = await self._try(message)
-            if why is None:
-                return
-            self.log.warn("{url} was not told of {name}: {why}", url=shown(message.url), name=message.name, why=why)
-            if wait is not None:
-                await pause(self._clock, wait)
-                if not self._wanted(index, message.url):
-                    return
-        self.log.error("{url} is not told of {name} any more", url=shown(message.url), name=message.name)
+    async def _tell(self, queue: Queue, letter: Letter, tries: int) -> float | None:
+        """Send a letter once.
 
-    def _wanted(self, index: str, url: str) -> bool:
-        """Whether the index still tells this address; those of build triggers differ, so any trigger counts."""
-        spec = self._state.specs.get(index)
-        if not isinstance(spec, StageSpec):
-            return False
-        return url == spec.options.get("webhook_url") or bool(spec.options.get("uploadtrigger_jenkins"))
-
-    async def _try(self, message: Message) -> str | None:
-        """Send a message once; the answer is what went wrong."""
+        :return: seconds after which it is to be sent again; ``None``: it was told, or is given up.
+        """
+        spec = self._state.specs.get(queue.index)
+        message = message_of(spec, queue, letter) if isinstance(spec, StageSpec) else None
+        if message is None:
+            return None
+        url = shown(message.url)
+        await self._places.acquire()
         try:
-            code, _ = await self._outside.post(message.url, message.headers, bytes_body(message.body))
+            code, _ = await self._outside.post(message.url, message.headers, bytes_body(message.body), ANSWER_WAIT)
+        except BadInput as error:
+            self.log.error("{name} is not told: {why}", name=message.name, why=str(error))
+            return None
         except PypicacheError as error:
-            return str(error)
-        return None if 200 <= code < 300 else f"status {code}"
+            why = str(error)
+        else:
+            if 200 <= code < 300:
+                return None
+            why = f"status {code}"
+        finally:
+            self._places.release()
+        wait = PAUSES[min(tries, len(PAUSES) - 1)]
+        if self._clock.seconds() + wait <= datetime.fromisoformat(letter.at).timestamp() + MOST_AGE:
+            self.log.warn("{url} was not told of {name}: {why}", url=url, name=message.name, why=why)
+            return wait
+        self.log.error("{url} is not told of {name} any more: {why}", url=url, name=message.name, why=why)
+        return None
+
+
+def _told(queue: Queue, serial: int, connection: Any) -> Decision[None]:
+    take_out(connection, queue, serial)
+    return Decision((), None)
 
 
 def shown(url: str) -> str:
@@ -138,45 +168,27 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
-def messages(spec: StageSpec, serial: int, changes: Sequence[Change]) -> list[Message]:
-    """What is to be sent because of changes to an index."""
-    found: list[Message] = []
-    hook, trigger = spec.options.get("webhook_url"), spec.options.get("uploadtrigger_jenkins")
-    name = f"{spec.name}/{serial}"
-    if isinstance(hook, str) and hook:
-        body = orjson.dumps({"index": spec.name, "serial": serial, "changes": [*map(told, changes)]})
+def message_of(spec: StageSpec, queue: Queue, letter: Letter) -> Message | None:
+    """What is to be sent, by the options of now; ``None``: nobody wants to know any more."""
+    url = spec.options.get(queue.hook)
+    if not isinstance(url, str) or not url:
+        return None
+    name = f"{spec.name}/{letter.serial}"
+    if queue.hook == WEBHOOK:
+        told_of = {"index": spec.name, "serial": letter.serial, "changes": [*map(told, letter.changes)]}
         secret = spec.options.get("webhook_secret")
-        found.append(
-            Message(
-                url=hook,
-                name=name,
-                content_type="application/json",
-                body=body,
-                secret=str(secret) if secret else None,
-            )
-        )
-    if isinstance(trigger, str) and trigger:
-        found += [
-            Message(
-                url=trigger.replace("{pkgname}", quote(project, safe="")).replace(
-                    "{pkgversion}", quote(version, safe="")
-                ),
-                name=name,
-                content_type="application/x-www-form-urlencoded",
-                body=urlencode({"Submit": "Build", "name": f"{project}-{version}"}).encode("ascii"),
-            )
-            for project, version in uploaded(changes)
-        ]
-    return found
-
-
-def uploaded(changes: Iterable[Change]) -> dict[tuple[str, str], None]:
-    """The releases to which files came: project and version, each once."""
-    return {
-        (change.project, change.version): None
-        for change in changes
-        if isinstance(change, FileSaved) and change.kind == "releasefile"
-    }
+        return Message(
+            url=url, name=name, content_type="application/json", body=orjson.dumps(told_of),
+            secret=str(secret) if secret else None,
+        )  # fmt: skip
+    assert queue.hook == TRIGGER
+    project, _, version = queue.about.partition("/")
+    return Message(
+        url=url.replace("{pkgname}", quote(project, safe="")).replace("{pkgversion}", quote(version, safe="")),
+        name=f"{name}/{queue.about}",
+        content_type="application/x-www-form-urlencoded",
+        body=urlencode({"Submit": "Build", "name": f"{project}-{version}"}).encode("ascii"),
+    )
 
 
 def told(change: Change) -> Mapping[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pypicache.core.addresses import web_address
 from pypicache.core.changes import IndexSaved
 from pypicache.core.errors import BadInput, Conflict, Denied, NotFound
 from pypicache.core.model import index_name
@@ -17,10 +18,14 @@ STARS = "****:****@"
 
 
 class Indexes:
-    """The verbs of index administration. Who may do it, web has asked before."""
+    """The verbs of index administration. Who may do it, web has asked before.
 
-    def __init__(self, ledger: Ledger) -> None:
+    :param private: whether webhooks and build triggers may reach private networks.
+    """
+
+    def __init__(self, ledger: Ledger, private: bool = False) -> None:
         self._ledger = ledger
+        self._private = private
 
     async def vacant(self, name: str) -> None:
         """Find out whether an index of this name can be made.
@@ -45,6 +50,7 @@ class Indexes:
             _vacant(connection, name)
             spec = _checked(name, options)
             _check_bases(connection, spec, ())
+            self._check_hooks(spec, None)
             return Decision([IndexSaved(name=name, options=spec.stored())], spec)
 
         return await self._ledger.change(decide)
@@ -74,6 +80,7 @@ class Indexes:
                 raise BadInput("the 'type' of an index can't be changed")
             spec = _checked(name, new)
             _check_bases(connection, spec, before.bases if isinstance(before, StageSpec) else ())
+            self._check_hooks(spec, before)
             if spec == before:
                 if must_change:
                     raise BadInput("The requested modifications resulted in no changes")
@@ -81,6 +88,18 @@ class Indexes:
             return Decision([IndexSaved(name=name, options=spec.stored())], spec)
 
         return await self._ledger.change(decide)
+
+    def _check_hooks(self, spec: Spec, before: Spec | None) -> None:
+        """Refuse addresses that are not told anything; one that is there already may stay."""
+        if not isinstance(spec, StageSpec):
+            return
+        there = before.hooks if isinstance(before, StageSpec) else {}
+        for key, url in spec.hooks.items():
+            if url != "" and url != there.get(key):
+                web_address(key, url, self._private)
+        secret = spec.options.get("webhook_secret")
+        if secret is not None and not isinstance(secret, str):
+            raise BadInput("webhook_secret: expected a text")
 
     async def delete(self, name: str) -> None:
         """Delete an index with everything in it.

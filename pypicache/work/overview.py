@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import asdict, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -55,6 +55,7 @@ class Overview:
         self._ledger = ledger
         self._figures = figures
         self._clock = clock
+        self.workers: Callable[[], Sequence[Mapping[str, object]]] = tuple  # replaced where there are some
 
     async def status(self) -> dict[str, object]:
         """The ``result`` of ``+status``."""
@@ -79,6 +80,7 @@ class Overview:
             "version": __version__,
             "uptime": round(now - node.started, 3),
             "offline": self._upstream.offline,
+            "workers": list(self.workers()),
             "cache": {
                 "size": self._evictor.size,
                 "files": self._evictor.files,

@@ -220,7 +220,7 @@ class Publisher:
             found = judge(connection)
             if found.identical:
                 return Decision([], same)
-            # Bytes of deleted files are removed in this thread as well: those of the same file, uploaded and deleted
+            # Bytes of deleted files are removed in transactions as well: those of the same file, uploaded and deleted
             # before, may have been taken off the shelf since we put ours there.
             if not all(self.files.shelf.holds(one) for one in keys):
                 raise _Vanished(key)

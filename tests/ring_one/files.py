@@ -231,6 +231,7 @@ class FileCase(HouseCase):
         (self.up.by_hand if by_hand else self.up.files)[f"/packages/{name}"] = content
         self.listed[name] = file_of(name, content, **keys)
         self.up.pages["/simple/demo/"] = page_of("demo", *self.listed.values())
+        self.advance(1)  # the upstream is asked once per second
         found: list[dict[str, Any]] = self.page("demo", cache_control="no-cache").json()["files"]
         return next(str(file["url"]) for file in found if file["filename"] == name)
 

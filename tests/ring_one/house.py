@@ -241,6 +241,14 @@ class HouseCase(SynchronousTestCase):
         """An agent that reaches a site in memory; tests may replace it."""
         return RequestTraversalAgent(resource)
 
+    def recording(self, function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
+        """Do what the ledger's writer thread does; tests may replace it."""
+        return maybeDeferred(function, *arguments)
+
+    def in_thread(self, function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
+        """Do what other threads do; tests may replace it."""
+        return maybeDeferred(function, *arguments)
+
     def settings(self) -> Settings:
         """What the daemon is configured to be; tests may replace it."""
         return Settings(state=self.directory, indexes=(MirrorSpec.from_options("root/pypi", {"mirror_url": UP}),))
@@ -252,12 +260,15 @@ class HouseCase(SynchronousTestCase):
         self.upstream_agent = self.reach(self.up.resource())
         settings = evolve(self.settings(), **changes)
 
-        def at_once(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
-            return maybeDeferred(function, *arguments)
-
         agent = UpstreamAgent(self.upstream_agent, HTTPConnectionPool(self.clock))
         self.house = build(
-            settings, agent, self.clock, remember=at_once, record=at_once, in_thread=at_once, uuid="0" * 32
+            settings,
+            agent,
+            self.clock,
+            remember=maybeDeferred,
+            record=self.recording,
+            in_thread=self.in_thread,
+            uuid="0" * 32,
         )
         self.house.shelf.prepare()
         self.house.open_ledger(settings)
@@ -300,6 +311,10 @@ class HouseCase(SynchronousTestCase):
 
     def send(self, method: str, path: str, content: object = None, **headers: str) -> Answer:
         """Send a request with a body: bytes as they are, anything else as JSON; JSON is wanted back."""
+        return self.sending(method, path, content, **headers).answer()
+
+    def sending(self, method: str, path: str, content: object = None, **headers: str) -> Pending:
+        """The same, without waiting for the answer."""
         url = f"http://cache.example{path}"
         body = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
         named = {"accept": "application/json", "content-type": "application/json"}
@@ -310,7 +325,7 @@ class HouseCase(SynchronousTestCase):
         )
         pending = Pending(self, asked, url)
         self.settle()
-        return pending.answer()
+        return pending
 
     def page(self, project: str, **headers: str) -> Answer:
         """A project's page, as pip asks for it."""

@@ -117,6 +117,7 @@ class MadeTests(FileCase):
     def test_a_page_that_was_asked_again(self) -> None:
         """A new page of the upstream keeps what we made."""
         self.get(self.url)
+        self.advance(1)
         self.page("demo", cache_control="no-cache")
         self.assert_made()
 

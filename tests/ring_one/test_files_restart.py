@@ -156,6 +156,7 @@ class LostDatabaseTests(FileCase):
             if path.exists():
                 path.write_bytes(os.urandom(path.stat().st_size))
         self.assertEqual(self.get(self.url).body, CONTENT)
+        self.advance(1)
         self.assertEqual(self.page("demo", cache_control="no-cache").code, 200)
         other = self.demo(CONTENT[:100], name="demo-2.0.tar.gz", by_hand=False)
         self.assertEqual(self.get(other).body, CONTENT[:100])

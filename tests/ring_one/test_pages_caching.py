@@ -132,6 +132,48 @@ class FreshnessTests(CachingCase):
             self.settle()
             self.assertEqual({one.answer().code for one in waiting}, {200})
             self.assertEqual(self.up.asked("/simple/demo/"), before + 1)
+            self.advance(1)
+
+    def test_the_upstream_is_asked_once_per_second(self) -> None:
+        """Whoever wants it fresh before that waits, and shares the next question, whether it is answered or not."""
+        self.page("demo")
+        fresh = {"accept": PIP, "cache_control": "no-cache"}
+        for status in (200, 500, 200):
+            self.up.status = status
+            before = self.up.asked("/simple/demo/")
+            self.assertEqual(self.get(DEMO, **fresh).code, 200)
+            self.up.pages["/simple/demo/"] = page_of("demo", *[file_of(f"demo-{n}.zip", b"") for n in range(before)])
+            waiting = []
+            for _ in range(8):
+                waiting.append(self.begin(DEMO, **fresh))
+                self.assertFalse(waiting[-1].over)
+                self.assertEqual(self.up.asked("/simple/demo/"), before + 1)
+                self.assertEqual(self.page("demo").code, 200, "who takes what there is does not wait")
+                self.advance(0.125)
+            for one in waiting:
+                answer = one.answer()
+                self.assertEqual(answer.code, 200)
+                if status == 200:
+                    self.assertEqual(len(answer.json()["files"]), before)
+            self.assertEqual(self.up.asked("/simple/demo/"), before + 2)
+            self.advance(1000)
+
+    def test_each_project_is_asked_for_on_its_own(self) -> None:
+        """One does not wait for the other."""
+        self.up.pages["/simple/other/"] = page_of("other")
+        for name in ("demo", "other"):
+            self.page(name)
+            self.assertEqual(self.page(name, cache_control="no-cache").code, 200)
+            self.assertEqual(self.up.asked(f"/simple/{name}/"), 2)
+
+    def test_a_client_leaves_before_its_turn(self) -> None:
+        """Nothing is asked for its sake."""
+        self.page("demo")
+        self.page("demo", cache_control="no-cache")
+        self.begin(DEMO, accept=PIP, cache_control="no-cache").asked.cancel()
+        self.settle()
+        self.advance(5)
+        self.assertEqual(self.up.asked("/simple/demo/"), 2)
 
     def test_refreshing_asks_the_caches_on_the_way_too(self) -> None:
         """What a client asked for is not answered by a cache between us and the upstream (conformance test 30)."""

@@ -129,6 +129,7 @@ class RefreshTests(HouseCase):
             self.assertEqual((answer.code, answer.header("location")), (302, "/root/pypi/+simple/demo/"))
             self.assertEqual(answer.header("cache-control"), "no-store")
             self.assertEqual(self.up.asked("/simple/demo/"), number + 2)
+            self.advance(1)
         self.assertEqual([file["filename"] for file in self.files("demo")], ["demo-2.zip"])
 
     def test_unknown(self) -> None:

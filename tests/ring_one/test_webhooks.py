@@ -8,11 +8,14 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from pypicache.core.changes import FileGone, ReleaseGone, UserSaved
+from pypicache.core.changes import FileGone, IndexGone, IndexSaved, ReleaseGone, ReleaseSaved, UserSaved
+from pypicache.ledger.ledger import Decision
+from pypicache.ledger.outbox import Queue, waiting
 from tests.ring_one.shelved import UPLOADED, ShelvedCase
 
 DEV = "alice/dev"
@@ -141,17 +144,21 @@ class WebhookTests(ShelvedCase):
         assert [body["changes"][0]["project"] for body in self.bodies()[3:]] == ["a", "b"]
 
     def test_it_is_given_up(self) -> None:
-        """After more than an hour, and logged; the next message has its own chance."""
-        self.codes = [500] * 6
+        """When it is a day old, and logged; the next message has its own chance."""
+        self.codes = [500] * 100
         self.release(DEV, "a", "1.0")
-        for wait in (5, 30, 120, 600, 3600):
-            self.settle()
+        self.settle()
+        for wait in (5, 30, 120, 600, *[3600] * 22):
             self.advance(wait)
-        assert len(self.told) == 6
+        assert len(self.told) == 1 + 4 + 22
         self.advance(100_000)
-        assert len(self.told) == 6
+        assert len(self.told) == 1 + 4 + 22 + 1
+        self.advance(100_000)
+        assert len(self.told) == 1 + 4 + 22 + 1
+        self.codes = []
         self.release(DEV, "b", "1.0")
-        assert self.bodies()[6]["changes"][0]["project"] == "b"
+        assert self.bodies()[-1]["changes"][0]["project"] == "b"
+        assert self.left() == []
 
     def test_nobody_waits_for_it(self) -> None:
         """The client has its answer while the hook has not said anything."""
@@ -166,25 +173,77 @@ class WebhookTests(ShelvedCase):
         assert len(self.bodies()) == 1
 
     def test_the_index_is_told_elsewhere_now(self) -> None:
-        """What could not be delivered to the old address is not sent there any more."""
-        self.codes = [500]
+        """An address was wrong, and was corrected: what could not be delivered goes to the new one."""
+        self.codes = [404]
         self.release(DEV, "a", "1.0")
         self.settle()
         self.stage(DEV, webhook_url=HOOK + "2")
-        self.advance(5)
-        assert len(self.told) == 1
         self.release(DEV, "b", "1.0")
-        self.settle()
-        assert [told.path for told in self.told] == ["/told", "/told2"]
+        self.advance(5)
+        assert [told.path for told in self.told] == ["/told", "/told2", "/told2"]
+
+    def test_nobody_wants_to_know_any_more(self) -> None:
+        """What waited is forgotten, also when somebody wants to know again later; and with the index."""
+        for farewell in (IndexSaved(name=DEV, options={"type": "stage"}), IndexGone(name=DEV)):
+            self.codes = [500]
+            self.release(DEV, "a", "1.0")
+            self.settle()
+            self.record(farewell)
+            assert self.left() == []
+            self.stage(DEV, webhook_url=HOOK)
+            count = len(self.told)
+            self.advance(100_000)
+            assert len(self.told) == count
+
+    # -- the daemon ends -------------------------------------------------------------------------------------------
 
     def test_the_daemon_ends(self) -> None:
-        """Without waiting for anybody."""
-        self.codes = [500]
+        """Without waiting for anybody; what was not delivered is delivered when it starts again."""
+        self.codes = [500, 503]
         self.release(DEV, "a", "1.0")
+        self.release(DEV, "b", "1.0")
         self.settle()
         self.stop()
         self.advance(5)
         assert len(self.told) == 1
+        self.start_again()
+        assert len(self.told) == 2, "at once"
+        self.advance(5)
+        assert [body["changes"][0]["project"] for body in self.bodies()] == ["a", "a", "a", "b"]
+        assert self.told[0] == self.told[1] == self.told[2]
+        assert self.left() == []
+
+    def test_the_daemon_is_killed(self) -> None:
+        """While the hook has yet to answer."""
+        self.up.gate = Deferred()
+        self.release(DEV, "a", "1.0")
+        self.settle()
+        assert self.told == []
+        self.up.gate = None
+        self.start_again()
+        assert [body["changes"][0]["project"] for body in self.bodies()] == ["a"]
+        self.start_again()
+        assert len(self.told) == 1, "what was delivered is not delivered again"
+
+    def test_killed_between_commit_and_listeners(self) -> None:
+        """The note is part of the transaction."""
+        release = ReleaseSaved(index=DEV, project="a", version="1.0", metadata={})
+        self.house.ledger.change_now(lambda connection: Decision([release], None))
+        self.start_again()
+        assert [body["changes"][0]["project"] for body in self.bodies()] == ["a"]
+
+    def start_again(self) -> None:
+        """Start the daemon, as after a kill; nothing that the old one had begun goes on."""
+        now = self.clock.seconds()
+        self.clock = Clock()
+        self.clock.advance(now)
+        self.start().hooks.start()
+        self.settle()
+
+    def left(self) -> list[Queue]:
+        """What is still to be told."""
+        self.settle()
+        return self.house.ledger.read_now(waiting)
 
     def test_addresses_that_are_not_asked(self) -> None:
         """What is no web page, and what is in a private network."""
@@ -225,3 +284,13 @@ class WebhookTests(ShelvedCase):
         self.file(DEV, "a", "1.0", "a-1.0.tar.gz", b"sdist")
         self.settle()
         assert [told.path for told in self.told] == ["/told", "/told2"]
+
+    def test_a_build_that_cannot_be_triggered(self) -> None:
+        """Others are; a build of the same release waits for its turn."""
+        self.stage(DEV, uploadtrigger_jenkins="http://ci.example/job/{pkgname}/{pkgversion}/build?token=t")
+        self.file(DEV, "none", "1.0", "none-1.0.tar.gz", b"sdist")
+        self.file(DEV, "a", "1.0+x", "a-1.0+x.tar.gz", b"sdist")
+        self.settle()
+        assert [told.path for told in self.told] == ["/job/a/1.0%2Bx/build?token=t"]
+        assert self.left() == [Queue(DEV, "uploadtrigger_jenkins", "none/1.0")]
+        assert self.told[0].delivery == f"{DEV}/{self.house.ledger.serial}/a/1.0+x"

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import masked
-from pypicache.ledger.schema import lock
+from pypicache.ledger.migrations.engines import lock
 
 HERE = Path(__file__).parent
 

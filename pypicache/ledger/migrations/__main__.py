@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from pypicache.core.errors import BadInput
-from pypicache.ledger.engines import engine_of
 from pypicache.ledger.migrations import upgrade
+from pypicache.ledger.migrations.engines import engine_of
 
 if __name__ == "__main__":
     order = json.load(sys.stdin)
