@@ -163,18 +163,20 @@ def problem(request: Request, error: Exception) -> bytes:
 
 
 def _in_json(request: Request) -> bool:
-    """Whether an error is told in JSON: to whoever asks for it, and where nothing else is spoken, unless HTML is wanted.
+    """Whether an error is told in JSON: if JSON is asked for, and at some addresses if anything will do.
 
-    Scripts that change something seldom send more than ``Accept: */*``, and read ``message`` (devpi answers them so).
+    Scripts that change something, or fetch a file, seldom send more than ``Accept: */*``, and read ``message``: that is
+    how devpi answers them.
     """
     accept = header(request, "accept")
     if wants_json(accept):
         return True
     if accept is not None and ("*/*" not in accept or "text/html" in accept.lower()):
         return False
+    if b"/+f/" in request.path or b"/+e/" in request.path:
+        return True
     if request.method == b"POST":
-        # Results of tests are sent to files; of anything else the first character tells, whatever it is called.
-        return b"/+f/" in request.path or body_start(request) in {b"{", b"["}
+        return body_start(request) in {b"{", b"["}  # whatever it is called
     return request.method in {b"PUT", b"PATCH", b"DELETE", b"PUSH"}
 
 

@@ -214,7 +214,7 @@ def _link(link: Link, base: str) -> dict[str, object]:
 
 def href(base: str, index: str, path: str) -> str:
     """The absolute address of a file; the devpi client compares its beginning with that of the index."""
-    return f"{base}/{quote(index, safe='/@')}/{quote(path, safe='/+')}"
+    return f"{base}/{quote(index, safe='/@')}/{quote(path, safe='/+!')}"
 
 
 def describe(file: File, project: str, version: str) -> dict[str, object]:

@@ -94,9 +94,8 @@ class Uploads:
         try:
             self.callers.require(caller, spec.access, Verb.TOXRESULT_UPLOAD)
         except (Denied, NeedsLogin) as error:
-            raise Denied(
-                f"no permission to upload tox results: {error}; devpi test --no-upload runs the tests without sending their results"
-            ) from error
+            advice = "devpi test --no-upload runs the tests without sending their results"
+            raise Denied(f"no permission to upload tox results: {error}; {advice}") from error
 
     async def _uploader(self, request: Request, index: str, project: str | None = None) -> tuple[StageSpec, Caller]:
         spec = self.stage(index)

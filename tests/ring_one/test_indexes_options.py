@@ -179,8 +179,9 @@ class ChangeTests(StagesCase):
 
     def test_errors_are_json_where_only_json_is_spoken(self) -> None:
         """For scripts that take anything, as most do; a browser and a client that names something else read text."""
+        file = "/alice/dev/+f/abc/def/x-1.0.tar.gz"
         asked = [("PUT", "/alice/a:b"), ("PATCH", "/alice/none"), ("DELETE", "/alice/none"), ("PUSH", "/alice/none")]
-        for method, path in [*asked, ("POST", "/+login"), ("POST", "/alice/dev/+f/abc/def/x-1.0.tar.gz")]:
+        for method, path in [*asked, ("POST", "/+login"), ("POST", file), ("GET", file)]:
             answer = self.send(method, path, {}, accept="*/*", **ALICE)
             self.assertGreaterEqual(answer.code, 400, path)
             self.assertEqual(answer.header("content-type"), "application/json", path)

@@ -42,6 +42,9 @@ class ProjectTests(StagesCase):
         href = data["result"]["+links"][0]["href"]
         self.assertTrue(href.startswith("https://front.example/devpi/alice/dev/+f/"), href)
         self.assertTrue(href.endswith("/own-1.0+local.tar.gz"), href)
+        self.have("alice/dev", "own-1!2.0.tar.gz", b"own", version="1!2.0")
+        data = self.send("GET", "/alice/dev/own/1!2.0").json()
+        self.assertTrue(data["result"]["+links"][0]["href"].endswith("/own-1!2.0.tar.gz"), data)
 
     def test_a_version_of_a_mirror(self) -> None:
         self.up.pages["/simple/demo/"]["files"][0] |= {"requires-python": ">=3.8", "yanked": "bad"}  # type: ignore[index]
