@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint types tests bench clean
+.PHONY: run test lint types tests bench bench-quick clean
 
 run: $(VENV)/installed
 	$(BIN)/pypicache serve $(ARGS)
@@ -23,6 +23,9 @@ tests: $(VENV)/tested
 
 bench: $(VENV)/tested
 	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(VENV)/tested
+	$(BIN)/python -m bench --quick $(ARGS)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -15,6 +15,7 @@ from math import isnan
 from urllib.parse import urljoin, urlsplit
 
 import orjson
+import zstandard
 from attrs import define, field, frozen
 
 from bench.material import JSON
@@ -35,8 +36,13 @@ class Reply:
     total: float
 
     def plain(self) -> bytes:
-        """The body without gzip, whose head may contain the time."""
-        return gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+        """The body without its coding; the head of gzip may contain the time."""
+        match self.headers.get("content-encoding"):
+            case "gzip":
+                return gzip.decompress(self.body)
+            case "zstd":
+                return zstandard.ZstdDecompressor().decompressobj().decompress(self.body)
+        return self.body
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, limit: float = 120) -> Reply:

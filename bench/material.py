@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 JSON = "application/vnd.pypi.simple.v1+json"
 _DAY = (2024, 1, 1, 0, 0, 0)  # every member's date, so that the same run makes the same bytes
@@ -32,11 +32,24 @@ class Plan:
     herd: int = 50  # clients that want the same cold wheel
     many: int = 4_000  # files on the long page
     rounds: int = 3  # repetitions of what can be repeated, the median of which is told
-    seconds: float = 5.0  # of each request rate
+    seconds: float = 4.0  # of each request rate
+    uploads: int = 8_000  # small wheels, at most, that the publishing clients have to send
+    upload_seconds: float = 8.0  # of publishing, unless everything was sent before
+    huge: int = 1_000_000_000  # the wheel that is published in one piece
+    rate_rounds: int = 1  # in which rates are measured
+    counted: int = 50  # requests, at least, of which instructions are counted
+    soak: float = 15.0  # of mixed load
     delay: float = 0.05  # the upstream's, before each answer, where the upstream is slow
 
 
-QUICK = Plan(set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=2.0)
+QUICK = Plan(
+    set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=1.0,
+    uploads=2_000, upload_seconds=2.0, huge=100_000_000, soak=4.0, counted=20,
+)  # fmt: skip
+
+
+# Two commits are measured in turn, and often, so that what the machine does meanwhile meets both.
+COMPARING = evolve(QUICK, rounds=5, rate_rounds=5, seconds=2.0, mediums=9, big=200 * _MIB)
 
 
 @frozen
@@ -87,33 +100,8 @@ class Material:
 
     def wheel(self, project: str, size: int, requires: Iterable[str] = ()) -> Wheel:
         """Write a valid wheel with ``size`` bytes of data that cannot be compressed, and its ``.metadata``."""
-        module = project.replace("-", "_")
-        info = f"{module}-1.0.dist-info"
-        metadata = "".join(
-            [
-                f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\nRequires-Python: >=3.8\n",
-                *(f"Requires-Dist: {name}\n" for name in requires),
-            ]
-        ).encode()
-        members = {
-            f"{module}/__init__.py": b"",
-            f"{module}/data.bin": self._filling(size),
-            f"{info}/METADATA": metadata,
-            f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        }
-        members[f"{info}/RECORD"] = "".join(
-            [
-                *(f"{name},sha256={_record_digest(body)},{len(body)}\n" for name, body in members.items()),
-                f"{info}/RECORD,,\n",
-            ]
-        ).encode()
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for name, body in members.items():
-                archive.writestr(zipfile.ZipInfo(name, _DAY), body)
-        content = packed.getbuffer()
+        file_name, content, metadata = packed(project, "1.0", self._filling(size), requires)
         digest = hashlib.sha256(content).hexdigest()
-        file_name = f"{module}-1.0-py3-none-any.whl"
         directory = self.root / "files" / digest
         directory.mkdir(parents=True)
         (directory / file_name).write_bytes(content)
@@ -167,6 +155,50 @@ class Material:
         """Random bytes; above 1 MiB the same block again and again, which no server can know."""
         block = self.seed.randbytes(min(size, _MIB))
         return (block * (size // max(1, len(block)) + 1))[:size]
+
+
+def packed(
+    project: str, version: str, data: bytes, requires: Iterable[str] = (), tag: str = "py3-none-any"
+) -> tuple[str, bytes, bytes]:
+    """A valid wheel that contains ``data``: its file name, its bytes, and its METADATA."""
+    module = project.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    metadata = "".join(
+        [
+            f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\nRequires-Python: >=3.8\n",
+            *(f"Requires-Dist: {name}\n" for name in requires),
+        ]
+    ).encode()
+    members = {
+        f"{module}/__init__.py": b"",
+        f"{module}/data.bin": data,
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
+    }
+    members[f"{info}/RECORD"] = "".join(
+        [
+            *(f"{name},sha256={_record_digest(body)},{len(body)}\n" for name, body in members.items()),
+            f"{info}/RECORD,,\n",
+        ]
+    ).encode()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name, body in members.items():
+            archive.writestr(zipfile.ZipInfo(name, _DAY), body)
+    return f"{module}-{version}-{tag}.whl", content.getvalue(), metadata
+
+
+def huge_wheel(path: Path, project: str, size: int) -> None:
+    """Write a wheel with ``size`` bytes of data, a block at a time; its RECORD leaves the data out."""
+    name, small, _ = packed(project, "1.0", b"")
+    block = random.Random(size).randbytes(_MIB)  # noqa: S311 - filling, not secrets
+    with zipfile.ZipFile(path / name, "w", zipfile.ZIP_STORED) as archive, zipfile.ZipFile(io.BytesIO(small)) as rest:
+        for member in rest.infolist():
+            if not member.filename.endswith("data.bin"):
+                archive.writestr(member, rest.read(member))
+        with archive.open(zipfile.ZipInfo(f"{project}/data.bin", _DAY), "w", force_zip64=True) as data:
+            for begin in range(0, size, _MIB):
+                data.write(block[: size - begin])
 
 
 def _record_digest(body: bytes) -> str:

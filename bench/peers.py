@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import os
 import re
 import sys
@@ -17,10 +14,12 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 import pypicache
+from bench.accounts import Account
 from bench.client import get
+from bench.filling import IMPORT
 from bench.processes import Failed, Missing, Process, free_port, plain_environment, program, run, wait_until
 
-_CHECKOUT = Path(pypicache.__file__).parent.parent
+CHECKOUT = Path(pypicache.__file__).parent.parent
 _START_LIMIT = 60.0  # seconds
 
 
@@ -33,7 +32,12 @@ class Peer:
     index: str  # URL of its simple index, with a slash at the end
     process: Process
 
-    def start(self) -> float:
+    def server(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.index)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def start(self, limit: float = _START_LIMIT) -> float:
         """Start it and ask for a small page until there is one.
 
         :return: seconds from the start of the process to the whole page.
@@ -45,7 +49,7 @@ class Peer:
             with suppress(OSError):
                 answered = get(self.index + "small/").status == 200
             if not answered:
-                wait_until(self.name, begun + _START_LIMIT, self.process)
+                wait_until(self.name, begun + limit, self.process)
         return time.monotonic() - begun
 
 
@@ -54,6 +58,7 @@ class Tools:
     """Where the peers from PyPI are installed; what is missing is installed when it is asked for."""
 
     directory: Path
+    dump: Path | None = None  # what a private index contains from the start, where publishing is measured
     refused: dict[str, str] = field(factory=dict)  # requirement -> why it could not be installed
 
     def program(self, name: str, *requirements: str) -> Path:
@@ -84,15 +89,16 @@ class Tools:
         return run([self.directory / "bin" / "python", "-c", code], os.environ).strip()
 
 
-def prepare_pypicache(work: Path, upstream: str, tools: Tools) -> Peer:
-    """This checkout, with its defaults."""
+def prepare_pypicache(work: Path, upstream: str, tools: Tools, workers: int = 0, checkout: Path = CHECKOUT) -> Peer:
+    """A checkout, with its defaults; ``workers`` is set if it is not 0."""
     port = free_port()
     settings = work / "pypicache.toml"
+    more = f"workers = {workers}\n" if workers else ""
     settings.write_text(
-        f'[server]\nlisten = ["tcp:{port}:interface=127.0.0.1"]\nstate = "{work / "state"}"\n\n'
+        f'[server]\n{more}listen = ["tcp:{port}:interface=127.0.0.1"]\nstate = "{work / "state"}"\n\n'
         f'[indexes."root/pypi"]\ntype = "mirror"\nmirror_url = "{upstream}"\n'
     )
-    if not (_CHECKOUT / "pypicache" / "cli.py").exists():
+    if not (checkout / "pypicache" / "cli.py").exists():
         raise Missing("this checkout has no daemon")
     command: list[str | Path] = [
         sys.executable,
@@ -102,7 +108,9 @@ def prepare_pypicache(work: Path, upstream: str, tools: Tools) -> Peer:
         "--config",
         settings,
     ]
-    environment = plain_environment(work, PYTHONPATH=str(_CHECKOUT))
+    environment = plain_environment(work, PYTHONPATH=os.pathsep.join(map(str, (checkout, CHECKOUT))))
+    if tools.dump is not None:
+        run([sys.executable, "-m", "bench.filling", work / "state", tools.dump], environment)
     return Peer(
         "pypicache",
         pypicache.__version__,
@@ -139,7 +147,7 @@ pid %(work)s/nginx.pid;
 error_log %(work)s/error.log;
 events { worker_connections 1024; }
 http {
-    access_log off;
+    access_log %(work)s/access.log combined;
     sendfile on;
     tcp_nopush on;
     keepalive_requests 1000000;
@@ -174,6 +182,8 @@ http {
             proxy_ignore_headers Vary Cache-Control;
             proxy_cache_valid 200 30m;
             proxy_cache_revalidate on;
+            proxy_cache_use_stale error timeout updating;
+            proxy_cache_background_update on;
             proxy_cache_lock on;
             proxy_cache_lock_timeout 600s;
             proxy_cache_lock_age 600s;
@@ -189,47 +199,30 @@ def prepare_devpi(work: Path, upstream: str, tools: Tools) -> Peer:
     port = free_port()
     environment = plain_environment(work)
     state = work / "state"
-    run([server.with_name("devpi-init"), "--serverdir", state, "--no-root-pypi"], environment)
+    program: list[str | Path] = [server.with_name("devpi-init")]
+    if tools.dump is not None:
+        program = [server.with_name("python"), "-c", IMPORT]
+    run([*program, "--serverdir", state, "--no-root-pypi", *filter(None, [tools.dump])], environment)
     command: list[str | Path] = [server, "--serverdir", state, "--host", "127.0.0.1", "--port", str(port)]
     process = Process(command, environment, work / "log", work)
     process.start()
     try:
-        _make_mirror(process, port, upstream)
+        _make_mirror(process, f"http://127.0.0.1:{port}", upstream)
     finally:
         process.stop()
     return Peer("devpi-server", tools.version("devpi-server"), f"http://127.0.0.1:{port}/root/pypi/+simple/", process)
 
 
-def _make_mirror(process: Process, port: int, upstream: str) -> None:
-    """Log in as root, whose password is empty at first, and create the index ``root/pypi``."""
+def _make_mirror(process: Process, server: str, upstream: str) -> None:
+    """Create the index ``root/pypi`` as soon as the server answers."""
     deadline = time.monotonic() + _START_LIMIT
-    token = ""
-    while not token:
+    root = None
+    while root is None:
         try:
-            answer = _json(port, "POST", "/+login", {"user": "root", "password": ""}, {})
-            token = str(answer["result"]["password"])
+            root = Account.login(server)
         except OSError:
             wait_until("devpi-server", deadline, process)
-    secret = base64.b64encode(f"root:{token}".encode()).decode()
-    options = {"type": "mirror", "mirror_url": upstream, "mirror_provides_core_metadata": True}
-    _json(port, "PUT", "/root/pypi", options, {"X-Devpi-Auth": secret})
-
-
-def _json(
-    port: int, method: str, path: str, body: Mapping[str, object], headers: Mapping[str, str]
-) -> dict[str, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
-        connection.request(method, path, json.dumps(body), sent)
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise Failed(f"devpi-server: {method} {path}: {answer.status} {content[:200]!r}")
-    decoded: dict[str, dict[str, object]] = json.loads(content)
-    return decoded
+    root.put("/root/pypi", {"type": "mirror", "mirror_url": upstream, "mirror_provides_core_metadata": True})
 
 
 def prepare_proxpi(work: Path, upstream: str, tools: Tools) -> Peer:
@@ -247,6 +240,8 @@ def prepare_proxpi(work: Path, upstream: str, tools: Tools) -> Peer:
     process = Process([*command, "proxpi.server:app"], environment, work / "log", work)
     return Peer("proxpi", tools.version("proxpi"), f"http://127.0.0.1:{port}/index/", process)
 
+
+TAKES_UPLOADS = {"pypicache", "before", "devpi-server"}
 
 PEERS: Mapping[str, Callable[[Path, str, Tools], Peer]] = {
     "pypicache": prepare_pypicache,

@@ -151,7 +151,7 @@ class Settings:
         "server",
         "text",
         one_of("text", "json"),
-        "Log lines of `pypicache serve`: for people (text) or machines (json).",
+        "Log lines: for people (text) or machines (json).",
     )
     secret_file: Path | None = _setting(  # noqa: RUF009  # this makes a field, not a value
         "server",

@@ -136,7 +136,7 @@ def wire_in_core(root: Path) -> list[str]:
 def reactor_imports(root: Path) -> list[str]:
     """Imports of the reactor in the wrong place, and all of them if there is more than one."""
     found = [each for each in imports(root, "pypicache") if f"{each.target}.".startswith(f"{REACTOR}.")]
-    return [str(each) for each in found if len(found) > 1 or layer(each.module) not in {"assembly", "tap", "cli"}]
+    return [str(each) for each in found if len(found) > 1 or layer(each.module) not in {"process"}]
 
 
 def sql_outside(root: Path) -> list[str]:
@@ -275,7 +275,7 @@ PLACES = ("{}", "def later() -> None:\n    {}", "from typing import TYPE_CHECKIN
         (wire_in_core, "core.a", "import attrs, twist", []),
         (wire_in_core, "core.a", "import klein, twisted.web", ["klein", "twisted.web"]),
         (wire_in_core, "core.a", "from treq.client import HTTPClient", ["treq.client.HTTPClient"]),
-        (reactor_imports, "tap", "from twisted.internet import reactor, task", []),
+        (reactor_imports, "process", "from twisted.internet import reactor, task", []),
         (reactor_imports, "web.a", "from twisted.internet.interfaces import IReactorTime", []),
         (reactor_imports, "web.a", "from twisted.internet import reactor", ["twisted.internet.reactor"]),
         (reactor_imports, "web.a", "import twisted.internet.reactor", ["twisted.internet.reactor"]),

@@ -1,4 +1,4 @@
-"""The parts of the benchmark that compute: what wrk printed, what a log says, what the table shows, what is served."""
+"""The parts of the benchmark that compute: what wrk printed, what a log says, what is served."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.client import Rate
-from bench.figures import median
+from bench.commits import checked_out, compared, ratios
+from bench.instructions import total
 from bench.material import Material, Plan
 from bench.processes import Failed
-from bench.table import Cell, Row, markdown, number
+from bench.table import Cell, Row
 from bench.upstream import requests
 
 WRK = """Running 2s test @ http://127.0.0.1:8000/
@@ -77,54 +78,52 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(requests(log, "/files/a/x.whl", "HEAD"), 1)
 
 
-class TableTests(SynchronousTestCase):
-    """The table."""
+class InstructionTests(SynchronousTestCase):
+    """Dumps of callgrind."""
 
-    def row(self, ours: Cell, theirs: Cell, more: bool = False) -> Row:
-        """A row with a goal of 1.25."""
-        cells = {"pypicache": ours, "nginx": theirs}
-        return Row(figure="f", unit="s", cells=cells, goal=1.25, more_is_better=more)
+    def test_total(self) -> None:
+        """The last line counts, not the part of it that belongs to a function or a thread."""
+        self.assertEqual(total("summary: 12\n\nfn=(1)\n1 7\n\ntotals: 4711\n"), 4711)
 
-    def test_goal(self) -> None:
-        """A time may be at most the goal's multiple of the reference, a rate must be at least that."""
-        self.assertEqual(self.row(Cell(2.5), Cell(2.0)).verdict(), "≤ 1.25 yes")
-        self.assertEqual(self.row(Cell(2.6), Cell(2.0)).verdict(), "≤ 1.25 NO")
-        self.assertEqual(self.row(Cell(2.4), Cell(2.0), more=True).verdict(), "≥ 1.25 NO")
+    def test_none(self) -> None:
+        """A dump that was cut off says nothing."""
+        self.assertRaises(Failed, total, "version: 1\n")
 
-    def test_errors_miss_the_goal(self) -> None:
-        """However fast it was."""
-        self.assertEqual(self.row(Cell(0.1, errors=1), Cell(2.0)).verdict(), "≤ 1.25 NO")
 
-    def test_gaps_have_no_ratio(self) -> None:
-        """Neither a missing server nor a reference of nothing can be divided."""
-        for ours, theirs in [(Cell(None), Cell(2.0)), (Cell(1.0), Cell(None)), (Cell(1.0), Cell(0.0))]:
-            row = self.row(ours, theirs)
-            self.assertEqual((row.ratio(), row.verdict()), (None, "≤ 1.25"))
+class CommitTests(SynchronousTestCase):
+    """Two commits."""
 
-    def test_numbers(self) -> None:
-        """Three digits are enough to compare."""
-        self.assertEqual([number(value) for value in [0.012345, 12.345, 123.45, 12345.6, 3.0]],
-                         ["0.0123", "12.3", "123", "12,346", "3"])  # fmt: skip
+    def test_unknown(self) -> None:
+        """What is no commit is named."""
+        error = self.assertRaises(Failed, checked_out, "no-such-commit", Path())
+        self.assertIn("no-such-commit", str(error))
 
-    def test_markdown(self) -> None:
-        """A column per server in the order asked for, gaps named, text that cannot break the table."""
-        rows = [
-            Row(figure="a|b", unit="s", cells={"pypicache": Cell(3.0, 2, "why"), "nginx": Cell(2.0)}),
-            Row(figure="c", unit="", cells={"pypicache": Cell(1.0), "nginx": Cell(None, note="not\ninstalled")}),
-        ]
+    def test_rounds_are_compared(self) -> None:
+        """Each round with the same round of the other; one that cannot be divided is left out."""
+        before, after = Cell(3.0, details={"values": [2.0, 4.0, 0.0]}), Cell(6.0, details={"values": [3.0, 5.0, 1.0]})
+        self.assertEqual(ratios(before, after), [1.5, 1.25])
+        self.assertEqual(ratios(Cell(2.0), Cell(3.0)), [1.5])
+        self.assertEqual(ratios(Cell(None), Cell(3.0)), [])
+
+    def test_table(self) -> None:
+        """The median of the ratios and how far they reach; a gap keeps its reason."""
+        cells = {
+            "before": Cell(2.0, details={"values": [1.0, 2.0, 4.0], "processor_us_per_request": 200.0}),
+            "pypicache": Cell(3.0, 1, details={"values": [3.0, 3.0, 4.0], "processor_us_per_request": 100.0}),
+        }
+        lines = compared(
+            [
+                Row(figure="f", unit="s", cells=cells),
+                Row(figure="g", unit="s", cells={"before": Cell(None, note="failed: why")}),
+            ]
+        ).splitlines()
         self.assertEqual(
-            markdown(rows, ["pypicache", "nginx", "devpi-server"]),
-            "| figure | unit | pypicache | nginx | devpi-server | pypicache / reference | goal |\n"
-            "| --- | --- | ---: | ---: | ---: | ---: | --- |\n"
-            "| a\\|b | s | 3 (2 errors, why) | 2 | - | 1.5 (nginx) |  |\n"
-            "| c |  | 1 | not installed | - |  |  |\n",
+            lines[2:],
+            [
+                "| f | s | 2 | 3 | 1.500 (1.000 to 3.000), 0 and 1 errors | 0.500 (200 to 100 µs) |",
+                "| g | s | failed: why |  | - | - |",
+            ],
         )
-
-    def test_median(self) -> None:
-        """Failed rounds do not hide the others' numbers, and no error is lost."""
-        cells = [Cell(9.0, 1), Cell(None, note="failed"), Cell(2.0), Cell(3.0, 2, "last")]
-        self.assertEqual(median(cells), Cell(3.0, 3, "last"))
-        self.assertEqual(median([Cell(None, note="failed")]), Cell(None, note="failed"))
 
 
 class MaterialTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from pypicache.web.door import LoggedSite
+from pypicache.web.served import as_events
 from tests.ring_one.house import HouseCase, Pending, UpstreamSite, file_of, page_of
 from tests.ring_one.network import Network, NetworkAgent
 
@@ -211,7 +212,9 @@ class FileCase(HouseCase):
             self.network = Network(self.clock)
             return NetworkAgent(self.network, Site(resource, reactor=self.clock, timeout=None))
         self.outside = Network(self.clock)
-        return NetworkAgent(self.outside, LoggedSite(resource, self.clock, self.house.lane))
+        self.site = LoggedSite(resource, self.clock, self.house.lane)
+        self.site.served.listeners.append(as_events)
+        return NetworkAgent(self.outside, self.site)
 
     def begin(self, path: str, method: str = "GET", **headers: str) -> Client:
         from twisted.web.http_headers import Headers
@@ -224,6 +227,7 @@ class FileCase(HouseCase):
 
     def logged(self, *words: str) -> bool:
         """Whether a line of the log has all these words."""
+        self.site.served.tell()
         return any(all(word in line for word in words) for line in self.said)
 
     def demo(self, content: bytes, name: str = WHEEL, by_hand: bool = True, **keys: Any) -> str:
