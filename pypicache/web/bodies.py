@@ -224,6 +224,15 @@ def body_of(request: Request) -> bytes:
     return body
 
 
+def body_start(request: Request) -> bytes:
+    """The first character of a body that is kept in memory, blanks aside; nothing if there is none."""
+    if request.content is None or request.content.closed:
+        return b""
+    request.content.seek(0)
+    start: bytes = request.content.read(64)
+    return start.lstrip()[:1]
+
+
 def json_of(request: Request) -> Any:
     """The body of a request, read as JSON.
 

@@ -46,7 +46,7 @@ class IndexAdministration:
         name = f"{user}/{index}"
         await self._require(request, name, Verb.INDEX_MODIFY)
         wanted = options_of(json_of(request))
-        must_change = has_query(request, "error_on_noop") and isinstance(wanted, dict)
+        must_change = has_query(request, "error_on_noop")
         spec = await self.indexes.modify(name, wanted, must_change=must_change)
         [shown] = await self.callers.options(request, spec)
         envelope(request, "indexconfig", shown)

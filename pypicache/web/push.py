@@ -14,9 +14,10 @@ from pypicache.core.model import index_name
 from pypicache.core.stage import StageSpec
 from pypicache.index.catalog import Catalog, Index
 from pypicache.web.answers import envelope, header
-from pypicache.web.bodies import json_of
+from pypicache.web.bodies import body_start, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.failures import failed
+from pypicache.web.negotiation import SHORT_FORM
 from pypicache.web.segments import application
 from pypicache.work.external import External, Repository
 from pypicache.work.push import Push, Wanted
@@ -24,7 +25,7 @@ from pypicache.work.push import Push, Wanted
 COMMON = frozenset({"name", "version", "no_docs", "only_docs"})
 INSIDE = COMMON | {"targetindex"}
 OUTSIDE = COMMON | {"posturl", "username", "password", "register_project"}
-FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+FORMS = frozenset({"multipart/form-data", SHORT_FORM})
 XML = frozenset({"text/xml", "application/xml"})
 
 
@@ -35,7 +36,11 @@ def media_type(request: Request) -> str:
 
 def is_push(request: Request) -> bool:
     """Tell pushes from what else is posted to an index: forms of uploaders, and searches."""
-    return request.method == b"PUSH" or media_type(request) not in FORMS | XML
+    kind = media_type(request)
+    if request.method == b"PUSH" or kind not in FORMS | XML:
+        return True
+    # curl and others call whatever they post a form, unless they are told better.
+    return kind == SHORT_FORM and body_start(request) == b"{"
 
 
 class PushWire:

@@ -17,12 +17,12 @@ from pypicache.ledger.ledger import Ledger, file_at
 from pypicache.ledger.state import State
 from pypicache.tasks import InThread
 from pypicache.web.answers import NotAcceptable, answer, envelope, header, reason
-from pypicache.web.bodies import BodyRequest, Collected, Intake, json_of
+from pypicache.web.bodies import SMALL, BodyRequest, Collected, Intake, body_of, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.forms import MOST_TEXT, FormIntake
-from pypicache.web.negotiation import is_form
+from pypicache.web.negotiation import SHORT_FORM, is_form
 from pypicache.web.segments import application
 from pypicache.work.publish import Publisher, Stored
 from pypicache.work.yank import yank
@@ -69,14 +69,19 @@ class Uploads:
         if len(parts) == 6 and parts[2] == "+f":
             return Collected(lambda: self._admit_tox(request, "/".join(parts[:2])), MOST_TOX)
         if is_form(content_type) and (len(parts) == 2 or (len(parts) == 3 and parts[2] == "legacy")):
-            return FormIntake(
-                request,
-                content_type,
-                judge=lambda: self._admit(request, "/".join(parts[:2]), length),
-                spool=lambda name: self.publisher.files.incoming(name, self._most),
-                in_thread=self._in_thread,
-            )
+            if SHORT_FORM in content_type.lower() and length is not None and length <= SMALL:
+                return None  # it may be JSON under a wrong name, which only its body tells
+            return self._intake(request, content_type, "/".join(parts[:2]), length)
         return None
+
+    def _intake(self, request: BodyRequest, content_type: str, index: str, length: int | None) -> FormIntake:
+        return FormIntake(
+            request,
+            content_type,
+            judge=lambda: self._admit(request, index, length),
+            spool=lambda name: self.publisher.files.incoming(name, self._most),
+            in_thread=self._in_thread,
+        )
 
     async def _admit(self, request: Request, index: str, length: int | None) -> None:
         await self._uploader(request, index)
@@ -89,7 +94,8 @@ class Uploads:
         try:
             self.callers.require(caller, spec.access, Verb.TOXRESULT_UPLOAD)
         except (Denied, NeedsLogin) as error:
-            raise Denied(f"{error}; devpi test --no-upload runs the tests without sending their results") from error
+            advice = "devpi test --no-upload runs the tests without sending their results"
+            raise Denied(f"no permission to upload tox results: {error}; {advice}") from error
 
     async def _uploader(self, request: Request, index: str, project: str | None = None) -> tuple[StageSpec, Caller]:
         spec = self.stage(index)
@@ -117,9 +123,7 @@ class Uploads:
     @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
-        intake = getattr(request, "intake", None)
-        if not isinstance(intake, FormIntake):
-            raise BadInput("Bad request: could not decode json")
+        intake = await self._form(request, f"{user}/{index}")
         try:
             stored = await self._publish(request, f"{user}/{index}", intake)
         finally:
@@ -128,6 +132,20 @@ class Uploads:
         request.setHeader(b"content-type", HTML)
         request.setHeader(b"content-length", b"0")
         request.finish()
+
+    async def _form(self, request: Request, index: str) -> FormIntake:
+        """The form that was taken in while it came, or now that a short one is here."""
+        intake = getattr(request, "intake", None)
+        if isinstance(intake, FormIntake):
+            return intake
+        content_type = header(request, "content-type") or ""
+        if SHORT_FORM not in content_type.lower() or not isinstance(request, BodyRequest):
+            raise BadInput("Bad request: could not decode json")
+        body = body_of(request)
+        intake = self._intake(request, content_type, index, len(body))
+        await intake.admit()
+        intake.take(body)
+        return intake
 
     async def _publish(self, request: Request, index: str, intake: FormIntake) -> Stored:
         form = intake.form()

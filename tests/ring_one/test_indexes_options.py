@@ -171,7 +171,24 @@ class ChangeTests(StagesCase):
         self.assertEqual(
             (answer.code, answer.json()["message"]), (400, "The requested modifications resulted in no changes")
         )
+        edits = ["acl_upload+=alice"]
+        answer = self.send("PATCH", "/alice/dev?error_on_noop", edits, **ALICE)
+        self.assertEqual((answer.code, answer.json()["message"][:13]), (400, "The requested"))
+        self.assertEqual(self.house.ledger.serial, serial)
         self.change({"volatile": "no"}, query="?error_on_noop")
+
+    def test_errors_are_json_where_only_json_is_spoken(self) -> None:
+        """For scripts that take anything, as most do; a browser and a client that names something else read text."""
+        file = "/alice/dev/+f/abc/def/x-1.0.tar.gz"
+        asked = [("PUT", "/alice/a:b"), ("PATCH", "/alice/none"), ("DELETE", "/alice/none"), ("PUSH", "/alice/none")]
+        for method, path in [*asked, ("POST", "/+login"), ("POST", file), ("GET", file)]:
+            answer = self.send(method, path, {}, accept="*/*", **ALICE)
+            self.assertGreaterEqual(answer.code, 400, path)
+            self.assertEqual(answer.header("content-type"), "application/json", path)
+            self.assertTrue(answer.json()["message"], path)
+            for accept in ("text/html,*/*;q=0.8", "text/plain"):
+                answer = self.send(method, path, {}, accept=accept, **ALICE)
+                self.assertEqual(answer.header("content-type"), "text/plain; charset=utf-8", (path, accept))
 
     def test_who_may(self) -> None:
         for who in (BOB, {}):
