@@ -16,7 +16,7 @@ def take_turns(port: Any) -> Any:
     very many come, resting is no use to anybody, and the turns become longer.
     """
     accept, clock = port.doRead, port.reactor
-    length, last = 1, 0.0
+    length, last = 1, float("-inf")
 
     def accept_some() -> None:
         nonlocal length, last
