@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from attrs import frozen
@@ -30,7 +30,7 @@ class _Routes:
     """What the applications, by their numbers, have at an address."""
 
     answer: Sequence[int]  # they answer the method
-    allowed: Mapping[int, Collection[str]]  # they answer other methods
+    allowed: Mapping[int, Iterable[str]]  # they answer other methods
 
 
 class Router(Resource):
@@ -74,7 +74,7 @@ class Router(Resource):
 
     def _routes(self, method: str, path: str) -> _Routes:
         answer: list[int] = []
-        allowed: dict[int, Collection[str]] = {}
+        allowed: dict[int, Iterable[str]] = {}
         for number, (app, _) in enumerate(self._apps):
             try:
                 app.url_map.bind("").match(path, method)

@@ -79,12 +79,15 @@ class Uploads:
             request,
             content_type,
             judge=lambda: self._admit(request, index, length),
+            answer=lambda intake: self._answer(request, index, intake),
             spool=lambda name: self.publisher.files.incoming(name, self._most),
             in_thread=self._in_thread,
         )
 
-    async def _admit(self, request: Request, index: str, length: int | None) -> None:
-        await self._uploader(request, index)
+    async def _admit(self, request: BodyRequest, index: str, length: int | None) -> None:
+        generation = self._state.generation
+        spec, caller = await self._uploader(request, index)
+        request.admitted = (generation, spec, caller)
         if length is not None and length > self._most + MOST_TEXT:
             raise TooLarge(f"content: the file may have {self._most} bytes here (max_upload_size)")
 
@@ -98,6 +101,11 @@ class Uploads:
             raise Denied(f"no permission to upload tox results: {error}; {advice}") from error
 
     async def _uploader(self, request: Request, index: str, project: str | None = None) -> tuple[StageSpec, Caller]:
+        admitted: tuple[int, StageSpec, Caller] | None = getattr(request, "admitted", None)
+        if admitted is not None:
+            generation, spec, caller = admitted
+            if generation == self._state.generation and spec.name == index and caller.scope is None:
+                return spec, caller  # nothing changed while the body came; tokens may be limited to projects
         spec = self.stage(index)
         caller = await self.callers.of(request)
         self.callers.require(caller, spec.access, Verb.UPLOAD, project)
@@ -123,9 +131,11 @@ class Uploads:
     @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
-        intake = await self._form(request, f"{user}/{index}")
+        await self._answer(request, f"{user}/{index}", await self._form(request, f"{user}/{index}"))
+
+    async def _answer(self, request: Request, index: str, intake: FormIntake) -> None:
         try:
-            stored = await self._publish(request, f"{user}/{index}", intake)
+            stored = await self._publish(request, index, intake)
         finally:
             intake.leave()
         request.setResponseCode(200, reason(stored.sentence) or None)
