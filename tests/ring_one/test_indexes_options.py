@@ -47,7 +47,7 @@ class CreateTests(StagesCase):
         self.assertEqual(
             answer.json()["result"],
             {
-                "type": "mirror", "volatile": True, "mirror_url": "http://****:****@up.example/simple/",
+                "type": "mirror", "volatile": True, "mirror_url": "http://****:****@up.example/simple",
                 "mirror_cache_expiry": 60,
             },
         )  # fmt: skip
@@ -206,6 +206,19 @@ class ChangeTests(StagesCase):
         self.listed("alice/m", "demo")
         self.assertEqual(self.up.log[-1].headers["authorization"], basic("me", "secret")["authorization"])
         answer = self.send("PATCH", "/alice/m", {"mirror_url": "http://****:****@elsewhere.example/"}, **ALICE)
+        self.assertEqual(answer.code, 400)
+
+    def test_an_address_is_shown_as_it_was_given(self) -> None:
+        """A slash or a capital more or less is the same upstream, and needs its credentials as before."""
+        self.make("alice/m", type="mirror", mirror_url="http://me:se%63ret@up.example/simple")
+        for spelled in ("up.example/simple", "up.example/simple/", "up.example/simple?", "up.example/simple#a"):
+            result = self.change({"mirror_url": f"http://****:****@{spelled}"}, "alice/m")
+            self.assertEqual(result["mirror_url"], f"http://****:****@{spelled}")
+            self.page("demo")
+            self.assertEqual(list(self.listed("alice/m", "demo")), ["demo-1.0.tar.gz"])
+            self.assertEqual(self.up.log[-1].headers["authorization"], basic("me", "secret")["authorization"])
+        self.assertEqual(self.change({"mirror_url": "HTTP://up.example"}, "alice/m")["mirror_url"], "HTTP://up.example")
+        answer = self.send("PATCH", "/alice/m", {"mirror_url": "http://****:****@up.example"}, **ALICE)
         self.assertEqual(answer.code, 400)
 
     def test_a_base_that_is_gone_may_stay(self) -> None:
