@@ -7,7 +7,7 @@ nothing, ``0`` or ``None``, and never an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -194,6 +194,7 @@ class Status:
     version: str
     uptime: float  # seconds
     offline: bool
+    processes: str  # how many answer, and what the workers among them did
     outside_url: str | None
     serial: int
     size: int  # bytes kept
@@ -221,6 +222,7 @@ class Status:
             version=_text(result, "version") or "",
             uptime=_number(result, "uptime") or 0.0,
             offline=result.get("offline") is True,
+            processes=_processes(_rows(result, "workers")),
             outside_url=_text(result, "outside-url"),
             serial=_count(result, "serial"),
             size=_count(cache, "size"),
@@ -270,6 +272,15 @@ class Status:
             if upstream.state == "open"
         )
         return tuple(found)
+
+
+def _processes(workers: Sequence[Mapping[str, object]]) -> str:
+    if not workers:
+        return "1"
+    answered = sum(_count(worker, "requests") for worker in workers)
+    starting = sum(worker.get("state") == "starting" for worker in workers)
+    waiting = f" ({starting} starting)" if starting else ""
+    return f"{1 + len(workers)}{waiting}; workers answered {counted(answered, 'request')}"
 
 
 def _turns(of: Mapping[str, object]) -> Turns:
