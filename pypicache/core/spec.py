@@ -129,6 +129,15 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
+SWITCHES = (
+    "volatile",
+    "conceal",
+    "mirror_no_project_list",
+    "mirror_use_external_urls",
+    "mirror_ignore_serial_header",
+    "mirror_provides_core_metadata",
+)
+"""The options of indexes that are truth values."""
 MIRROR_KEYS = frozenset(
     {
         "type",

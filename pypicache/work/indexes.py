@@ -11,7 +11,7 @@ from pypicache.core.addresses import web_address
 from pypicache.core.changes import IndexSaved
 from pypicache.core.errors import BadInput, Conflict, Denied, NotFound
 from pypicache.core.model import index_name
-from pypicache.core.spec import IGNORED_ON_MIRRORS, MIRROR_KEYS, STARS, MirrorSpec, UpstreamURL, boolean
+from pypicache.core.spec import IGNORED_ON_MIRRORS, MIRROR_KEYS, STARS, SWITCHES, MirrorSpec, UpstreamURL, boolean
 from pypicache.core.stage import StageSpec, edited
 from pypicache.ledger.ledger import Decision, Ledger, all_indexes, departure, index_options, user_record
 from pypicache.ledger.state import Spec, spec_of
@@ -132,7 +132,17 @@ def _checked(name: str, options: Mapping[str, object]) -> Spec:
         if unknown:
             listed = ", ".join(f"{key}={options[key]}" for key in unknown)
             raise BadInput(f"indexconfig got unexpected keyword arguments: {listed}")
+    for key in SWITCHES:
+        if options.get(key) is not None:
+            _check_switch(key, options[key])
     return spec_of(name, options)
+
+
+def _check_switch(key: str, value: object) -> None:
+    try:
+        boolean(key, value)
+    except BadInput as error:
+        raise BadInput(f"Unknown boolean value {value!r}.") from error  # the sentence of contract devpi 7.1
 
 
 def _check_bases(connection: Any, spec: Spec, before: Sequence[str]) -> None:

@@ -69,10 +69,12 @@ class CreateTests(StagesCase):
             (400, "base index 'x/y' does not exist", "/alice/new", {"bases": "x/y"}, ALICE),
             (400, "invalid base index spec: 'foo'", "/alice/new", {"bases": ["foo"]}, ALICE),
             (400, "Bad request: could not decode json", "/alice/new", b"{", ALICE),
+            (400, "Unknown boolean value 'maybe'.", "/alice/new", {"volatile": "maybe"}, ALICE),
+            (400, "Unknown boolean value ''.", "/alice/new", {"conceal": ""}, ALICE),
+            (400, "Unknown boolean value 2.", "/alice/new", {"type": "mirror", "mirror_no_project_list": 2}, ALICE),
         ):  # fmt: skip
             answer = self.send("PUT", path, options, **who)
             self.assertEqual((answer.code, answer.json()["message"]), (code, sentence), path)
-        self.assertEqual(self.send("PUT", "/alice/new", {"volatile": "maybe"}, **ALICE).code, 400)
         self.assertEqual(self.send("PUT", "/alice/n%20w", {}, **ALICE).code, 400)
         self.assertEqual(self.send("PUT", "/alice/new", b" " * (2**20 + 1), **ALICE).code, 413)
         self.assertEqual(self.send("GET", "/alice/new").code, 404)
@@ -155,6 +157,7 @@ class ChangeTests(StagesCase):
             ("indexconfig got unexpected keyword arguments: foo=bar", "foo=bar"),
             ("the 'type' of an index can't be changed", "type=mirror"),
             ("base index 'x/y' does not exist", "bases+=x/y"),
+            ("Unknown boolean value 'maybe'.", "volatile=maybe"),
         ):
             answer = self.send("PATCH", "/alice/dev", ["title=lost", edit] if "title" not in edit else [edit], **ALICE)
             self.assertEqual((answer.code, answer.json()["message"]), (400, sentence), edit)
