@@ -42,7 +42,7 @@ class Recorded:
 
     serial: int
     changes: tuple[Change, ...]
-    at: str = ""  # when, as the journal has it; empty: whoever tells does not know
+    at: str  # when, as the journal has it
 
 
 Decide = Callable[[Connection], "Decision[T]"]
