@@ -9,12 +9,14 @@ import json
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from time import sleep
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 PATIENCE = 30  # seconds that SQLite waits for others
 LOCK = 7073  # number of the advisory lock that a PostgreSQL ledger is written under
@@ -22,6 +24,10 @@ LOCK = 7073  # number of the advisory lock that a PostgreSQL ledger is written u
 _NAMED = re.compile(r":(\w+)")
 
 sqlite3.register_converter("JSON", json.loads)  # for connections that ask for it
+
+
+class Lost(Exception):
+    """The database has given up a transaction: its connection broke, for instance, or the disk is full."""
 
 
 class Connection:
@@ -56,6 +62,24 @@ class Connection:
     def stream(self, statement: str, **values: object) -> Iterator[tuple[Any, ...]]:
         """The rows one after the other, never all of them in memory."""
         return self._driver.stream(self._driven, statement, values)
+
+    def part(self, work: Callable[[], T]) -> T:
+        """Do a part of the transaction; if it fails, nothing of it is left, and the transaction can go on.
+
+        :raises Lost: it cannot.
+        """
+        self._driven.execute("SAVEPOINT part")
+        try:
+            result = work()
+            self._driven.execute("RELEASE SAVEPOINT part")
+        except Exception as error:
+            try:
+                self._driven.execute("ROLLBACK TO SAVEPOINT part")
+                self._driven.execute("RELEASE SAVEPOINT part")
+            except self._driver.errors as other:
+                raise Lost(str(other)) from error
+            raise
+        return result
 
     def tables(self) -> set[str]:
         """The names of all tables."""
