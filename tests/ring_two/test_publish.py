@@ -128,7 +128,7 @@ def with_maturin(tools: Tools, home: Path, daemon: Daemon, project: Path) -> Out
     files = build_project(tools, home, project)
     command = ("maturin", "upload", "--non-interactive", "--repository-url", f"{daemon.url}/admin/dev/")
     given = {"MATURIN_USERNAME": "admin", "MATURIN_PASSWORD": PASSWORD}
-    return tools.run(home, *command, *map(str, files), **given)
+    return tools.run(home, *command, *map(str, files), cwd=home, **given)
 
 
 WAYS: Mapping[str, Way] = {
@@ -261,12 +261,12 @@ def test_maturin_skips_what_is_there_already(tools: Tools, daemon: Daemon, admin
     home = tmp_path / "home"
     command = ("maturin", "upload", "--non-interactive", "--repository-url", f"{daemon.url}/admin/prod/")
     given = {"MATURIN_USERNAME": "admin", "MATURIN_PASSWORD": PASSWORD}
-    tools.run(home, *command, str(build_wheel(tmp_path, "hello", "0.0.1")), **given).ok()
+    tools.run(home, *command, str(build_wheel(tmp_path, "hello", "0.0.1")), cwd=tmp_path, **given).ok()
     other = str(build_wheel(tmp_path, "hello", "0.0.1", size=100))
-    refused = tools.run(home, *command, other, **given)
+    refused = tools.run(home, *command, other, cwd=tmp_path, **given)
     assert refused.status != 0
     assert "File already exists" in " ".join(refused.output.split())
-    tools.run(home, *command, "--skip-existing", other, **given).ok()
+    tools.run(home, *command, "--skip-existing", other, cwd=tmp_path, **given).ok()
 
 
 @pytest.mark.parametrize("way", ["twine", "uv", "hatch", "maturin"])
