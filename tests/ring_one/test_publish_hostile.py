@@ -61,7 +61,7 @@ class HostileTests(PublishCase):
         self.refused(wheel(), plain(wheel(), **{":action": "foo"}), "action 'foo' not supported")
 
     def test_an_action_that_is_retired(self) -> None:
-        """Contract clients 2.4: 410. The other two that PyPI retired are still devpi's."""
+        """contract clients 2.3: 410. The other two that PyPI retired are still devpi's."""
         fields: list[Field] = [(":action", "submit_pkg_info"), ("name", "demo"), ("version", "1.0")]
         self.refused(None, fields, "action 'submit_pkg_info' is not supported any more", code=410)
         self.refused(wheel(), plain(wheel(), **{":action": "submit_pkg_info"}), "not supported any more", code=410)
