@@ -67,16 +67,18 @@ class OwnFiles:
         """
         spooled = f"{self.shelf.spool}/own-{next(self._numbers)}"
         ends = ["", *beside]
+        failed = True
         try:
             incoming.put(spooled)
             for end, content in beside.items():
                 write_file(spooled + end, content)
             os.utime(spooled, (modified, modified))
             self.shelf.keep_together(spooled, key, ends)
+            failed = False
         except OSError as error:
             raise no_room(error) from error
         finally:
-            for end in ends:
+            for end in ends if failed else ends[:1]:  # what lies beside it was moved
                 with suppress(OSError):
                     Path(spooled + end).unlink()
 

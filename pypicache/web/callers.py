@@ -48,8 +48,11 @@ class Callers:
 
     async def of(self, request: Request) -> Caller:
         """Who sends a request; wrong credentials are those of nobody (contract devpi 2.1)."""
-        found = credentials(request)
-        return NOBODY if found is None else await self.accounts.caller(found)
+        said = _said(request)
+        if said is None:
+            return NOBODY
+        found = self.accounts.caller_at_hand(said)
+        return await self.accounts.caller(_complete(said, request)) if found is None else found
 
     def allows(self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None) -> bool:
         """Whether the caller may do this with an index or in it; for reading ask :meth:`may_read`."""
@@ -225,8 +228,16 @@ def require_good_token(caller: Caller, sentence: str) -> None:
 
 def credentials(request: Request) -> Credentials | None:
     """What a request says about who sends it, from the first header that can be read (contract devpi 2.1)."""
-    said = read_credentials(header(request, "x-devpi-auth"), header(request, "authorization"))
-    return None if said is None else evolve(said, address=client_address(request), nearby=is_nearby(request))
+    said = _said(request)
+    return None if said is None else _complete(said, request)
+
+
+def _said(request: Request) -> Credentials | None:
+    return read_credentials(header(request, "x-devpi-auth"), header(request, "authorization"))
+
+
+def _complete(said: Credentials, request: Request) -> Credentials:
+    return evolve(said, address=client_address(request), nearby=is_nearby(request))
 
 
 def read_credentials(devpi_auth: str | None, authorization: str | None) -> Credentials | None:
