@@ -34,6 +34,7 @@ from pypicache.store.library import Library
 from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
+from pypicache.together import Together
 from pypicache.turns import Turns
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
@@ -131,7 +132,7 @@ def build(
     figures = Figures()
     tasks = Tasks()
     shelf = Shelf(settings.state)
-    memory = Memory(settings.state / "memory.sqlite", remember)
+    memory = Memory(settings.state / "memory.sqlite", Together(remember))
     upstream = Upstream(
         agent,
         clock,

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # An import may only point to the left.
 LINE = (
-    "core | interfaces | process | tasks | figures | turns | ledger | accounts | memory_tables | memory"
+    "core | interfaces | process | tasks | together | figures | turns | ledger | accounts | memory_tables | memory"
     " | memory_coded | upstream | store | index | work | web"
     " | settings_values | settings_users | settings | settings_text | listening | workers | log_lines"
     " | assembly | daemon"

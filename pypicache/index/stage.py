@@ -106,7 +106,7 @@ class Stage:
         self._names = None
         projects = {change.project for change in mine if isinstance(change, FileSaved | ReleaseSaved | ReleaseGone)}
         after = None
-        if recorded.at and len(projects) == 1:
+        if len(projects) == 1:
             known = self._known.get(ProjectName(*projects))
             after = None if known is None else after_changes(known, mine, _revision(recorded.serial, recorded.at))
         if after is not None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from time import sleep
 from typing import Any, Protocol, TypeVar
 
@@ -89,14 +90,15 @@ class Database:
     """A database and the connections to it, which are kept for whoever asks next. For any number of threads.
 
     :param url: ``sqlite:///PATH``, or ``postgresql://...`` as libpq reads it.
+    :param view: what an SQLite file is opened with if it is only to be read, ``mode=ro`` and so on; empty if not.
     :ivar path: the file of an SQLite database.
     :ivar errors: what goes wrong with the database is one of these.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, view: str = "") -> None:
         self.url = url
         self.path = url.removeprefix("sqlite:///") if url.startswith("sqlite:") else None
-        self._driver: Driver = _Sqlite(self.path) if self.path is not None else _Postgresql(url)
+        self._driver: Driver = _Sqlite(self.path, view) if self.path is not None else _Postgresql(url)
         self.errors = self._driver.errors
         self._idle: deque[Any] = deque()
 
@@ -166,17 +168,23 @@ class _Sqlite:
     begin_to_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#'"
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, view: str) -> None:
+        self._path = f"{Path(path).absolute().as_uri()}?{view}" if view else path
+        self._view = bool(view)
 
     def connect(self) -> Any:
         driven = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, detect_types=sqlite3.PARSE_DECLTYPES
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,
+            detect_types=sqlite3.PARSE_DECLTYPES,
+            uri=self._view,
         )
         try:
             driven.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
-            self._write_ahead(driven)
-            driven.execute("PRAGMA synchronous = FULL")
+            if not self._view:
+                self._write_ahead(driven)
+                driven.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error:
             driven.close()
             raise

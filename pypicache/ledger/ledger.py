@@ -42,7 +42,7 @@ class Recorded:
 
     serial: int
     changes: tuple[Change, ...]
-    at: str = ""  # when, as the journal has it; empty: whoever tells does not know
+    at: str  # when, as the journal has it
 
 
 Decide = Callable[[Connection], "Decision[T]"]
@@ -196,7 +196,7 @@ class Ledger:
         for change in decision.changes:
             apply(change, connection, serial)
         note(connection, serial, decision.changes)
-        return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result
+        return Recorded(serial=serial, changes=tuple(decision.changes), at=now), decision.result
 
     def tell(self, recorded: Recorded) -> None:
         """Let everybody know what was committed."""

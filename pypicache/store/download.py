@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from errno import ENOSPC
-from pathlib import Path
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,6 +16,7 @@ from pypicache.core.spec import UpstreamURL
 from pypicache.interfaces import IReader
 from pypicache.store.checking import Check
 from pypicache.store.local import FULL
+from pypicache.store.spool import Spool
 from pypicache.store.through import Through
 from pypicache.tasks import Waiters, pause
 from pypicache.upstream.body import Answer
@@ -62,7 +60,7 @@ class Download:
         login: UpstreamURL | None,
         upstream: Upstream,
         clock: IReactorTime,
-        spool: Path,
+        spool: Spool,
         room: Callable[[int], Awaitable[bool]],
         keep: Callable[[Download], Awaitable[None]],
         full: Callable[[OSError], None],
@@ -82,7 +80,6 @@ class Download:
         self.failure: PypicacheError | None = None
         self.overflowed = False  # the disk is full; readers go on alone
         self.readers = 0
-        self.descriptor: int | None = None
         self.changed = Waiters()
         self._validator: str | None = None
         self._skip = 0
@@ -108,7 +105,6 @@ class Download:
     async def run(self) -> None:
         """Receive the file and put it on the shelf. Fails only when cancelled; readers are told by :attr:`failure`."""
         try:
-            self._open_spool()
             await self._receive()
             self.complete = True
             self._tell()
@@ -129,14 +125,13 @@ class Download:
             self.failure = Broken(f"{self.file.name}: {type(error).__name__}")
         finally:
             self.ended = True
-            with suppress(OSError):
-                self.spool.unlink(missing_ok=True)
+            self.spool.unlink()
             self._close_when_alone()
             self._tell()
 
     def _open_spool(self) -> None:
         try:
-            self.descriptor = os.open(self.spool, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self.spool.begin(self.size)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -153,6 +148,7 @@ class Download:
                 )
                 self._begin(answer, before)
                 await self._find_room(answer)
+                self._open_spool()
                 certain = await answer.pump(self._take)
                 if self.size is None and not certain and not self.check.decides:
                     raise Corrupt(f"{self.file.name}: nothing tells where the file ends")
@@ -216,19 +212,16 @@ class Download:
             raise Corrupt(f"{self.file.name}: expected {self.size} bytes, got more")
         if not data:
             return
-        assert self.descriptor is not None
         try:
-            view = memoryview(data)
-            at = self.arrived
-            while view:
-                written = os.pwrite(self.descriptor, view, at)
-                view, at = view[written:], at + written
+            self.spool.write(data, self.arrived)
         except OSError as error:
             if error.errno not in FULL:
                 raise
             self._full(error)
             raise SpoolFull from error
         self.check.take(data)
+        if self.arrived == self.size and self.spool.content is not None:
+            return  # the end comes at once, and a single piece with it
         if self.readers < CROWD or not self._told or self.arrived - self._told >= STRIDE:
             self._tell()
         elif self._later is None:
@@ -257,9 +250,8 @@ class Download:
         self._close_when_alone()
 
     def _close_when_alone(self) -> None:
-        if self.ended and not self.readers and self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+        if self.ended and not self.readers:
+            self.spool.close()
 
     async def rest(self, first: int, end: int | None) -> Through | None:
         """The bytes from ``first`` on, straight from the upstream; ``None`` if it cannot begin in the middle.
@@ -299,10 +291,9 @@ class Follower:
     async def read(self, limit: int) -> bytes:
         download = self._download
         while self._alone is None:
-            part = self.spooled()
-            if part is not None:
-                descriptor, at, count = part
-                piece = os.pread(descriptor, min(limit, count), at)
+            count = self._count()
+            if count > 0:
+                piece = download.spool.read(min(limit, count), self._at)
                 self._at += len(piece)
                 return piece
             if download.complete or (self._end is not None and self._at >= self._end):
@@ -315,12 +306,19 @@ class Follower:
                 await download.changed.wait()
         return await self._alone.read(limit)
 
-    def spooled(self) -> tuple[int, int, int] | None:
+    def _count(self) -> int:
+        """How many bytes are here for this reader."""
         download = self._download
+        if not download.spool.readable:
+            return 0
         until = download.visible if self._end is None else min(download.visible, self._end)
-        if self._alone is not None or download.descriptor is None or self._at >= until:
+        return until - self._at
+
+    def spooled(self) -> tuple[int, int, int] | None:
+        descriptor, count = self._download.spool.descriptor, self._count()
+        if self._alone is not None or descriptor is None or count <= 0:
             return None
-        return download.descriptor, self._at, until - self._at
+        return descriptor, self._at, count
 
     def advance(self, count: int) -> None:
         self._at += count

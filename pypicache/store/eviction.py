@@ -60,14 +60,15 @@ class Evictor:
 
     async def make_room(self, size: int) -> bool:
         """Tell whether the disk has room for a file of this size; files that were not used lately make way for it."""
-        missing = size + self._reserve() - self._shelf.room()[0]
+        missing = self._missing(size)
         if missing <= 0:
             return True
         await self._evict(missing)
-        return size + self._reserve() <= self._shelf.room()[0]
+        return self._missing(size) <= 0
 
-    def _reserve(self) -> int:
-        return min(RESERVE, self._shelf.room()[1] // 20)
+    def _missing(self, size: int) -> int:
+        free, whole = self._shelf.room()
+        return size + min(RESERVE, whole // 20) - free
 
     async def _evict(self, wanted: int) -> None:
         """Remove the oldest contents until that many bytes are free."""

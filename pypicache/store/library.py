@@ -21,8 +21,10 @@ from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
 from pypicache.store.local import FULL, Kept, Shelf
+from pypicache.store.spool import Allowance, Spool
 from pypicache.store.through import Through
 from pypicache.tasks import InThread, Tasks
+from pypicache.together import Together
 from pypicache.upstream.client import Upstream
 
 FULL_FOR = 30.0  # seconds during which a full disk is not tried again
@@ -57,6 +59,8 @@ class Library:
         self._evictor = evictor
         self._in_thread = in_thread
         self._tasks = tasks
+        self._together = Together(in_thread)
+        self._allowance = Allowance()
         self._numbers = count()
         self._full_until = 0.0
         self.downloads: dict[str, Download] = {}
@@ -123,7 +127,7 @@ class Library:
             login=login,
             upstream=self.upstream,
             clock=self.clock,
-            spool=self.shelf.spool / f"{next(self._numbers)}-{file.name[-100:]}",
+            spool=Spool(self.shelf.spool / f"{next(self._numbers)}-{file.name[-100:]}", self._allowance),
             room=self._evictor.make_room,
             keep=lambda complete: self._keep(complete, project),
             full=self._note_full,
@@ -159,8 +163,12 @@ class Library:
     async def _keep(self, download: Download, project: ProjectName) -> None:
         modified = uploaded(download.file) or http_seconds(download.modified)
         try:
-            keep = partial(self.shelf.keep, replaceable=True)
-            await self._in_thread(keep, download.spool, download.key, modified)
+            content = download.spool.content
+            if content is None:
+                keep = partial(self.shelf.keep, replaceable=True)
+                await self._in_thread(keep, download.spool.path, download.key, modified)
+            else:
+                await self._together(self.shelf.place, download.spool.path, content, download.key, modified)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -175,12 +183,8 @@ class Library:
         check = Check(File(name="made", url="", hashes={}))
         check.take(content)
 
-        def write() -> None:
-            spooled.write_bytes(content)
-            self.shelf.keep(spooled, key, None, replaceable=True)
-
         try:
-            await self._in_thread(write)
+            await self._together(self.shelf.place, spooled, content, key, None)
         except OSError as error:
             if error.errno not in FULL:
                 raise

@@ -41,6 +41,7 @@ from zope.interface import implementer
 from pypicache.core.addresses import is_private
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import origin
+from pypicache.upstream.origins import Origins
 from pypicache.upstream.tunnel import Proxies, Proxy, ProxyEndpoint, ProxyRefused, TunnelEndpoint
 
 REDIRECTS = 10  # how many are followed for one request
@@ -96,7 +97,8 @@ def make_agent(
         direct=PublicOnly(reactor) if public_only else reactor,
     )
     direct = Agent.usingEndpointFactory(reactor, routes, pool)
-    return UpstreamAgent(_Routed(direct, routes, pool), pool)
+    origins = Origins(reactor, routes.endpointForURI, most=connections, kept=KEPT_ALIVE)
+    return UpstreamAgent(_Routed(direct, routes, pool, origins), pool, origins)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
@@ -143,6 +145,7 @@ class UpstreamAgent:
 
     agent: IAgent
     pool: HTTPConnectionPool
+    origins: Origins | None = None
 
     def request(
         self,
@@ -163,20 +166,28 @@ class UpstreamAgent:
 
     def close(self) -> Deferred[None]:
         """Hang up on idle connections; fires when they are gone."""
-        closed: Deferred[None] = self.pool.closeCachedConnections()
-        return closed
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self.pool.closeCachedConnections()
+        if self.origins is not None:
+            await self.origins.close()
 
     async def _follow(self, method: bytes, uri: bytes, headers: Headers, body: IBodyProducer | None) -> IResponse:
-        url = urldefrag(uri.decode("ascii")).url
-        if "@" in urlsplit(url).netloc:
+        url = uri.decode("ascii")
+        if "#" in url:
+            url = urldefrag(url).url
+        if "@" in url and "@" in urlsplit(url).netloc:
             raise ValueError("credentials in the URL of a request; expected them in a header")
         previous: IResponse | None = None
         for _ in range(REDIRECTS + 1):
             response = await self.agent.request(method, url.encode("ascii"), headers, body)
             if previous is not None:
                 response.setPreviousResponse(previous)
+            if response.code not in FOLLOWED or method not in {b"GET", b"HEAD"}:
+                return response
             location = response.headers.getRawHeaders(b"location")
-            if response.code not in FOLLOWED or method not in {b"GET", b"HEAD"} or not location:
+            if not location:
                 return response
             await discard(response)
             target = _target(url, location[0])
@@ -274,6 +285,7 @@ class _Routed:
     direct: IAgent
     routes: _Routes
     pool: HTTPConnectionPool
+    origins: Origins
     _through: dict[Proxy, ProxyAgent] = field(factory=dict, init=False)
 
     def request(
@@ -283,9 +295,12 @@ class _Routed:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # IAgent's name
     ) -> Deferred[IResponse]:
-        proxy = self.routes.proxy(URI.fromBytes(uri))
-        if proxy is None or not uri.lower().startswith(b"http:"):
-            return self.direct.request(method, uri, headers, bodyProducer)
+        proxy = None
+        if self.routes.proxies.http is not None and uri[:5].lower() == b"http:":
+            proxy = self.routes.proxy(URI.fromBytes(uri))
+        if proxy is None:
+            ours = bodyProducer is None and method in {b"GET", b"HEAD"}
+            return (self.origins if ours else self.direct).request(method, uri, headers, bodyProducer)
         return Deferred.fromCoroutine(self._request(proxy, method, uri, headers or Headers(), bodyProducer))
 
     async def _request(

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IAgent, IResponse
 
 from pypicache.core.errors import BadInput, Broken, NotFound, Offline, UpstreamDown
 from pypicache.core.spec import UpstreamURL, masked, origin
@@ -24,7 +22,6 @@ from pypicache.upstream.breaker import Breaker, retry_after
 PAGE_TYPES = (
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01, */*;q=0.001"
 )
-CODING = "x-pypicache-coding"  # the Content-Encoding of an upstream's page, where treq does not look
 FIRST_BYTE = 60.0  # seconds until the head of an answer must be here; clients are answered much earlier
 WHOLE_PAGE = 180.0  # seconds for all of a page
 
@@ -52,31 +49,6 @@ class Refused(NotFound):
     """The upstream answered 403, which some say for "no such project"."""
 
 
-@implementer(IAgent)
-@frozen
-class _Coded:
-    """Hides the coding of bodies from treq, whose decoder unpacks each piece whole, however much that becomes."""
-
-    agent: IAgent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,  # IAgent's name
-    ) -> Deferred[IResponse]:
-        return self.agent.request(method, uri, headers, bodyProducer).addCallback(_hide_coding)
-
-
-def _hide_coding(response: IResponse) -> IResponse:
-    codings = response.headers.getRawHeaders("content-encoding")
-    if codings is not None:
-        response.headers.removeHeader("content-encoding")
-        response.headers.setRawHeaders(CODING, [", ".join(codings)])
-    return response
-
-
 class Upstream:
     """Asks other indexes.
 
@@ -98,12 +70,12 @@ class Upstream:
         received: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._agent = agent
-        self._pages = HTTPClient(_Coded(agent))
         self._clock = clock
         self._user_agent = user_agent
         self._connections = connections
         self._max_page_size = max_page_size
         self._received = received
+        self._always: dict[tuple[str, str], Headers] = {}
         self._places: dict[tuple[str, str], DeferredSemaphore] = {}
         self.offline = offline
         self.breakers: dict[str, Breaker] = {}
@@ -125,7 +97,7 @@ class Upstream:
         :raises NotFound: the upstream says that there is no such page (404, 410; :exc:`Refused` for 403).
         :raises UpstreamDown: no usable answer.
         """
-        headers = self._headers(url, login, PAGE_TYPES)
+        headers = self._headers(url, login, PAGE_TYPES, "gzip")
         if etag is not None:
             headers.setRawHeaders("If-None-Match", [etag])
         elif modified is not None:
@@ -135,10 +107,8 @@ class Upstream:
         place = await self._place("page", url)
         try:
             breaker = self._enter(url)
-            response = await self._head(
-                breaker, url, self._pages.request("GET", url, headers=headers, allow_redirects=False, unbuffered=True)
-            )
-            answer = Answer(response, self._clock)
+            asked = self._agent.request(b"GET", url.encode("ascii"), headers, None)
+            answer = Answer(await self._head(breaker, url, asked), self._clock)
             self._judge(breaker, url, answer, {200, 304})
             serial = _number(answer.header("x-pypi-last-serial"))
             if answer.status == 304:
@@ -161,7 +131,7 @@ class Upstream:
             drain.take(data)
 
         try:
-            drain = Drain(self._max_page_size, answer.header(CODING))
+            drain = Drain(self._max_page_size, answer.header("content-encoding"))
             await within(self._clock, WHOLE_PAGE, answer.pump(take))
             return drain.whole()
         except (Broken, TimedOut, BadInput) as error:
@@ -191,8 +161,7 @@ class Upstream:
         :raises NotFound: there is no such file.
         :raises UpstreamDown: no usable answer.
         """
-        headers = self._headers(url, login, accept)
-        headers.setRawHeaders("Accept-Encoding", [coding])
+        headers = self._headers(url, login, accept, coding)
         if first or end is not None:
             headers.setRawHeaders("Range", [f"bytes={first}-{'' if end is None else end - 1}"])
             if validator is not None:
@@ -212,8 +181,13 @@ class Upstream:
 
     # -- the common parts ------------------------------------------------------------------------------------------
 
-    def _headers(self, url: str, login: UpstreamURL | None, accept: str) -> Headers:
-        headers = Headers({"User-Agent": [self._user_agent], "Accept": [accept]})
+    def _headers(self, url: str, login: UpstreamURL | None, accept: str, coding: str) -> Headers:
+        headers = self._always.get((accept, coding))
+        if headers is None:
+            named = {"User-Agent": self._user_agent, "Accept": accept, "Accept-Encoding": coding}
+            headers = Headers({name: [value] for name, value in named.items()})
+            self._always[accept, coding] = headers
+        headers = headers.copy()
         if login is not None and login.credentials is not None and origin(url) == origin(login.base):
             headers.setRawHeaders("Authorization", [_basic(*login.credentials)])
         return headers
@@ -230,9 +204,9 @@ class Upstream:
         breaker.enter(self._clock.seconds())
         return breaker
 
-    async def _head(self, breaker: Breaker, url: str, asked: object) -> IResponse:
+    async def _head(self, breaker: Breaker, url: str, asked: Deferred[IResponse]) -> IResponse:
         try:
-            response: IResponse = await within(self._clock, FIRST_BYTE, asked)  # type: ignore[arg-type]  # treq is untyped
+            response: IResponse = await within(self._clock, FIRST_BYTE, asked)
         except (CancelledError, GeneratorExit):
             breaker.left()
             raise

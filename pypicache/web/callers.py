@@ -72,13 +72,15 @@ class Callers:
         :param challenge: whether somebody who did not log in, and would upload, is told how to.
         :raises NotFound: they may not even know of the index.
         :raises NeedsLogin: nobody logged in, and uploading or reading needs it.
-        :raises Denied: the caller may not, or nobody logged in (contract devpi 1.4).
+        :raises Denied: the caller may not, or sent an API token that is not good, or nobody logged in (contract devpi
+            1.4).
         """
         if not self.allows(caller, access, verb, project):
             spec = self.spec(access.name)
             if spec is not None and spec.conceal and not self._sees(caller, access):
                 raise NotFound(f"The stage {access.name} could not be found.")
             sentence = f"user {caller.user} cannot {DEEDS.get(verb, verb)} {access.name!r}"
+            require_good_token(caller, sentence)
             if caller.user is None and verb in {Verb.READ, Verb.UPLOAD}:
                 raise NeedsLogin(sentence, challenge)
             raise Denied(sentence)
@@ -115,6 +117,7 @@ class Callers:
         if conceal and spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
             raise NotFound(f"The stage {spec.name} could not be found.")
         sentence = f"user {caller.user} cannot read {spec.name!r}"
+        require_good_token(caller, sentence)
         # The client of devpi understands 403, and takes it for a hint to log in (contract devpi 2.8 and 19.2).
         if caller.user is None and "devpi-client" not in (header(request, "user-agent") or ""):
             raise NeedsLogin(sentence)
@@ -204,12 +207,23 @@ class Callers:
         :raises Denied: with the sentence.
         """
         if not self.rules.allows_account(user, caller, verb):
+            require_good_token(caller, sentence)
             raise Denied(sentence)
 
     def may_make_lasting_tokens(self, caller: Caller) -> bool:
         """Whether the caller may make API tokens that are good for longer than a year."""
         modifiers = {ROOT} if self.rules.restrict_modify is None else self.rules.restrict_modify
         return not caller.principals.isdisjoint(modifiers)
+
+
+def require_good_token(caller: Caller, sentence: str) -> None:
+    """Say what is wrong with an API token, before somebody is refused who would have sent a good one.
+
+    :param sentence: what they are refused with otherwise.
+    :raises Denied: 403, not 401, because to ask for credentials is no help (contract devpi-features J).
+    """
+    if caller.unfit is not None:
+        raise Denied(f"{caller.unfit}: {sentence}")
 
 
 def credentials(request: Request) -> Credentials | None:

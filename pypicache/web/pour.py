@@ -129,7 +129,9 @@ async def flow_out(request: Request, reader: IReader, piece: bytes | None = None
     try:
         if piece:
             request.write(piece)
-        if socket is not None and request.responseHeaders.hasHeader("content-length"):
+        if piece is not None and request.responseHeaders.getRawHeaders(b"content-length") == [b"%d" % len(piece)]:
+            pass  # that was all of it
+        elif socket is not None and request.responseHeaders.hasHeader("content-length"):
             await send_file(request, socket, reader)
         else:
             await _write(request, reader)

@@ -15,7 +15,7 @@ from pypicache.core.stage import StageSpec
 from pypicache.index.catalog import Catalog, Index
 from pypicache.web.answers import envelope, header
 from pypicache.web.bodies import body_start, json_of
-from pypicache.web.callers import Callers
+from pypicache.web.callers import Callers, require_good_token
 from pypicache.web.failures import failed
 from pypicache.web.negotiation import SHORT_FORM
 from pypicache.web.segments import application
@@ -63,6 +63,7 @@ class PushWire:
         order = json_of(request)
         wanted = _wanted(order)
         if not self.callers.may_read(caller, source.spec, wanted.project):
+            require_good_token(caller, "package read forbidden")
             raise Denied("package read forbidden")
         parcel = await self.push.look(source, wanted)
         if "targetindex" in order or "posturl" not in order:
@@ -90,13 +91,16 @@ class PushWire:
             raise BadInput("targetindex not in format user/index") from None
         spec = self._readable(caller, full).spec
         if not isinstance(spec, StageSpec) or not self.callers.allows(caller, spec.access, Verb.UPLOAD, wanted.project):
+            sentence = f"user {caller.user!r} cannot upload to {full!r}"
+            require_good_token(caller, sentence)
             # The devpi client expects 401 of everybody here, also of those who have logged in (contract devpi 13.1).
-            raise NeedsLogin(f"user {caller.user!r} cannot upload to {full!r}", challenge=False)
+            raise NeedsLogin(sentence, challenge=False)
         return spec
 
     def _may_send(self, caller: Caller, source: Index, wanted: Wanted) -> None:
         if not self.callers.allows(caller, source.spec.access, Verb.UPLOAD, wanted.project):
             sentence = f"user {caller.user!r} cannot upload to {source.name!r}, so not push from there to elsewhere"
+            require_good_token(caller, sentence)
             raise NeedsLogin(sentence, challenge=False) if caller.user is None else Denied(sentence)
 
     app.handle_errors(Exception)(failed)  # type: ignore[arg-type]  # an answer that is written returns nothing

@@ -19,6 +19,7 @@ from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
 
+GZIP_LEVEL = 3  # pages are mostly digests: 6 takes 2.6 times as long and saves 6 % of the bytes
 LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
@@ -61,7 +62,7 @@ class Figures:
 def compress(body: bytes, coding: Coding) -> bytes:
     """Bring a body into a content coding."""
     if coding is Coding.GZIP:
-        return gzip.compress(body, 6, mtime=0)
+        return gzip.compress(body, GZIP_LEVEL, mtime=0)
     if coding is Coding.ZSTD:
         return zstandard.ZstdCompressor(level=3).compress(body)
     return body

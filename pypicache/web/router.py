@@ -79,7 +79,7 @@ class Router(Resource):
             try:
                 app.url_map.bind("").match(path, method)
             except MethodNotAllowed as error:
-                allowed[number] = error.valid_methods or ()
+                allowed[number] = list(error.valid_methods or ())
             except HTTPException:
                 continue
             else:

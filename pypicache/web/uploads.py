@@ -9,7 +9,7 @@ from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
 from pypicache.core.changes import FileSaved
-from pypicache.core.errors import BadInput, Denied, NeedsLogin, NotFound, TooLarge
+from pypicache.core.errors import BadInput, Denied, Gone, NeedsLogin, NotFound, TooLarge
 from pypicache.core.form import Form
 from pypicache.core.model import ProjectName, project_name
 from pypicache.core.stage import StageSpec
@@ -168,6 +168,8 @@ class Uploads:
                 return await self.publisher.file(spec, caller.user, form, intake.hand_over())
             case "doc_upload":
                 return await self.publisher.docs(spec, caller.user, form, intake.hand_over())
+            case "submit_pkg_info":
+                raise Gone("action 'submit_pkg_info' is not supported any more; upload a file instead")
             case action:
                 raise BadInput(f"action {action[:40]!r} not supported")
 
