@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import asdict, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IAgent
 
@@ -15,6 +15,7 @@ from pypicache.accounts.logins import Logins, own_secret, read_secret
 from pypicache.accounts.passwords import Passwords
 from pypicache.accounts.users import Users
 from pypicache.core.access import Rules
+from pypicache.core.simple_write import VERSION as RENDERING
 from pypicache.core.spec import MirrorSpec
 from pypicache.core.stage import StageSpec
 from pypicache.figures import Figures
@@ -26,6 +27,7 @@ from pypicache.index.stage import Stage
 from pypicache.ledger.ledger import Ledger
 from pypicache.ledger.state import State
 from pypicache.memory import Memory
+from pypicache.memory_coded import CodedPages
 from pypicache.settings import Settings
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
@@ -33,6 +35,7 @@ from pypicache.store.local import Shelf
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Tasks
 from pypicache.together import Together
+from pypicache.turns import Turns
 from pypicache.upstream.client import Upstream
 from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
@@ -115,6 +118,7 @@ def build(
     in_thread: InThread,
     uuid: str,
     outside_agent: IAgent | None = None,
+    turns: Turns | None = None,
 ) -> House:
     """Wire the parts.
 
@@ -123,6 +127,7 @@ def build(
     :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
     :param outside_agent: sends requests to addresses that users name; ``None``: the same as to upstreams.
+    :param turns: how long the reactor takes; ``None``: nobody measures it.
     """
     figures = Figures()
     tasks = Tasks()
@@ -178,11 +183,14 @@ def build(
         uuid=uuid, state=str(settings.state), host=host, port=port, outside_url=settings.outside_url,
         started=clock.seconds(),
     )  # fmt: skip
+    coded = CodedPages(memory, f"{__version__}/{RENDERING}", settings.ready_pages)
+    ready = ReadyPages(in_thread, coded, tasks, settings.ready_pages)
+    ledger.listeners.append(ready.follow)
     overview = Overview(
         node, catalog=catalog, library=library, evictor=evictor, upstream=upstream, memory=memory, ledger=ledger,
-        figures=figures, clock=clock,
+        figures=figures, clock=clock, turns=turns or Turns(clock.seconds),
+        ready=lambda: asdict(ready.figures()),
     )  # fmt: skip
-    ready = ReadyPages(in_thread)
     simple = SimplePages(ready, lists, clock=clock, client_max_age=settings.client_max_age)
     passwords = Passwords(in_thread)
     secret = settings.secret_file

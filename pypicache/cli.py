@@ -20,7 +20,7 @@ from pypicache.accounts.api_tokens import ACTIONS, SHORT_ACTIONS
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name
 from pypicache.settings import HOST, KEYS, PORT, Settings, load
-from pypicache.settings_text import effective, example
+from pypicache.settings_text import compared, effective, example
 from pypicache.settings_values import public_url
 from pypicache.status_text import describe
 from pypicache.tap import run
@@ -64,7 +64,9 @@ def _parser() -> ArgumentParser:
     _add_settings(serving)
     serving.set_defaults(run=_serve)
 
-    showing = commands.add_parser("config", help="print the settings in effect, and where each comes from")
+    showing = commands.add_parser(
+        "config", help="print the settings in effect, where each comes from, and what clients changed"
+    )
     _add_settings(showing)
     showing.add_argument("--example", action="store_true", help="print a commented file with the defaults instead")
     showing.set_defaults(run=_config)
@@ -149,7 +151,11 @@ def _serve(chosen: Namespace) -> int:
 
 
 def _config(chosen: Namespace) -> int:
-    print(example() if chosen.example else effective(_settings(chosen)), end="")
+    if chosen.example:
+        print(example(), end="")
+        return 0
+    settings = _settings(chosen)
+    print(effective(settings), compared(settings), sep="\n", end="")
     return 0
 
 

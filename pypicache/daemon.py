@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from errno import EWOULDBLOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -23,6 +24,7 @@ from pypicache.core.errors import BadInput
 from pypicache.listening import Listening
 from pypicache.log_lines import LogLines
 from pypicache.settings import Settings
+from pypicache.turns import Turns, Watchdog
 from pypicache.upstream.agents import UpstreamAgent, make_agent
 from pypicache.web.door import LoggedSite
 from pypicache.web.served import Served, as_events
@@ -50,6 +52,7 @@ class Daemon(Service):
         self._recording = ThreadPool(1, 1, "ledger")
         self._working = ThreadPool(0, THREADS, "work")
         self._house: House | None = None
+        self._watchdog: Watchdog | None = None
         self._agent: UpstreamAgent | None = None
         self._outside_agent: UpstreamAgent | None = None
         self._fleet: Fleet | None = None
@@ -77,9 +80,11 @@ class Daemon(Service):
         remember = partial(deferToThreadPool, self._reactor, self._remembering)
         record = partial(deferToThreadPool, self._reactor, self._recording)
         in_thread = partial(deferToThreadPool, self._reactor, self._working)
+        turns = Turns(time.monotonic)
+        self._watchdog = Watchdog(self._reactor, turns, time.monotonic)
         house = build(
             settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
-            outside_agent=self._outside_agent,
+            outside_agent=self._outside_agent, turns=turns,
         )  # fmt: skip
         try:
             house.shelf.prepare()
@@ -93,6 +98,7 @@ class Daemon(Service):
         self._recording.start()
         self._working.start()
         house.upkeep.start()
+        self._watchdog.start()
         house.hooks.start()
         house.strays.start()
         assert self.listening is not None
@@ -120,6 +126,8 @@ class Daemon(Service):
         if self._house is None or self._agent is None or self.listening is None:
             return  # it never started
         await self.listening.stopService()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         if self._fleet is not None:
             await self._fleet.stop()
         self._site.served.tell()

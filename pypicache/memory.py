@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,55 +17,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from pypicache.memory_tables import SCHEMA, TABLES, columns, expected_columns
 from pypicache.tasks import InThread
 
 T = TypeVar("T")
-
-SCHEMA = 1  # user_version of the database; another one is begun anew
-
-TABLES = """
-CREATE TABLE pages (
-    idx TEXT NOT NULL,            -- user/index
-    project TEXT NOT NULL,        -- normalised
-    source TEXT NOT NULL,         -- the mirror_url it came from, without credentials
-    url TEXT NOT NULL,            -- where relative links start
-    content_type TEXT NOT NULL,
-    body BLOB NOT NULL,           -- as the upstream sent it, compressed by zlib
-    etag TEXT,
-    modified TEXT,
-    serial INTEGER,
-    checked REAL NOT NULL,        -- seconds since the epoch: when the upstream last confirmed it
-    missing REAL,                 -- seconds since the epoch: since when the upstream says that there is no such project
-    used REAL NOT NULL,           -- seconds since the epoch: when a client last asked for it
-    PRIMARY KEY (idx, project)
-) WITHOUT ROWID;
-CREATE INDEX pages_checked ON pages (idx, checked);
-CREATE TABLE files (
-    key TEXT PRIMARY KEY,         -- user/index/+f/abc/0123456789abc/name
-    idx TEXT NOT NULL,
-    project TEXT NOT NULL,
-    sha256 TEXT NOT NULL,         -- of the bytes on disk
-    size INTEGER NOT NULL,        -- bytes
-    made INTEGER NOT NULL,        -- 1: core metadata that we took out of the wheel ourselves
-    used REAL NOT NULL            -- seconds since the epoch
-) WITHOUT ROWID;
-CREATE INDEX files_project ON files (idx, project);
-CREATE INDEX files_used ON files (used);
-CREATE INDEX files_sha256 ON files (sha256);
-"""
-
-
-def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    return connection.execute(
-        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
-        " WHERE tables.type = 'table' ORDER BY tables.name, columns.cid"
-    ).fetchall()
-
-
-def _expected_columns() -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(TABLES)
-        return _columns(connection)
 
 
 @frozen(kw_only=True)
@@ -131,11 +85,11 @@ class Memory:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not _columns(connection):
+            if version == 0 and not columns(connection):
                 connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             elif version != SCHEMA:
                 raise sqlite3.DatabaseError(f"schema {version} is not schema {SCHEMA}")
-            elif _columns(connection) != _expected_columns():
+            elif columns(connection) != expected_columns():
                 raise sqlite3.DatabaseError("its tables are not ours")
             connection.execute("SELECT (SELECT MAX(checked) FROM pages), (SELECT MAX(used) FROM files)").fetchone()
         except BaseException:
@@ -169,7 +123,9 @@ class Memory:
                 self._begin_anew(error)
         raise AssertionError("a new database was not usable")
 
-    def _read(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> Deferred[T]:
+    def read(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> Deferred[T]:
+        """Ask a function of a connection; ``otherwise`` is the answer where the database cannot be asked."""
+
         def attempt() -> T:
             try:
                 return self._ask(question)
@@ -179,7 +135,9 @@ class Memory:
 
         return self._in_thread(attempt)
 
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
+    def write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
+        """Let a function of a connection change something, all of it or nothing; a full disk takes in nothing."""
+
         def attempt() -> None:
             def transaction(connection: sqlite3.Connection) -> None:
                 connection.execute("BEGIN IMMEDIATE")
@@ -231,7 +189,7 @@ class Memory:
                 serial=row[6], checked=row[7], missing=row[8],
             )  # fmt: skip
 
-        return self._read(ask, None)
+        return self.read(ask, None)
 
     def save_page(self, index: str, project: str, page: Page, used: float) -> Deferred[None]:
         """Remember a page instead of what was remembered before."""
@@ -245,11 +203,11 @@ class Memory:
                 ),
             )  # fmt: skip
 
-        return self._write(change)
+        return self.write(change)
 
     def confirm_page(self, index: str, project: str, checked: float, missing: float | None) -> Deferred[None]:
         """The upstream was asked again: when, and since when it says that there is no such project."""
-        return self._write(
+        return self.write(
             lambda connection: connection.execute(
                 "UPDATE pages SET checked = ?, missing = ? WHERE idx = ? AND project = ?",
                 (checked, missing, index, project),
@@ -258,24 +216,27 @@ class Memory:
 
     def forget_page(self, index: str, project: str) -> Deferred[None]:
         """The project is gone."""
-        return self._write(
-            lambda connection: connection.execute("DELETE FROM pages WHERE idx = ? AND project = ?", (index, project))
-        )
+
+        def change(connection: sqlite3.Connection) -> None:
+            for table in ("pages", "coded"):
+                connection.execute(f"DELETE FROM {table} WHERE idx = ? AND project = ?", (index, project))  # noqa: S608 -- constants
+
+        return self.write(change)
 
     def forget_index(self, index: str) -> Deferred[None]:
         """The index is gone: forget its pages and its files."""
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM pages WHERE idx = ?", (index,))
-            connection.execute("DELETE FROM files WHERE idx = ?", (index,))
+            for table in ("pages", "files", "coded"):
+                connection.execute(f"DELETE FROM {table} WHERE idx = ?", (index,))  # noqa: S608 -- constants
 
-        return self._write(change)
+        return self.write(change)
 
     def pages_used(
         self, index: str, checked_before: float, used_after: float, most: int
     ) -> Deferred[list[tuple[str, float]]]:
         """Projects that clients used lately and whose pages were not confirmed lately: name and when confirmed."""
-        return self._read(
+        return self.read(
             lambda connection: connection.execute(
                 "SELECT project, checked FROM pages WHERE idx = ? AND checked < ? AND used > ? AND missing IS NULL"
                 " ORDER BY checked LIMIT ?",
@@ -286,7 +247,7 @@ class Memory:
 
     def projects(self, index: str) -> Deferred[list[str]]:
         """The projects of an index that are known here: by a page or by a file that is held."""
-        return self._read(
+        return self.read(
             lambda connection: [
                 name
                 for (name,) in connection.execute(
@@ -300,7 +261,7 @@ class Memory:
 
     def count_projects(self, index: str) -> Deferred[int]:
         """How many projects of an index have a page here."""
-        return self._read(
+        return self.read(
             lambda connection: connection.execute(
                 "SELECT COUNT(*) FROM pages WHERE idx = ? AND missing IS NULL", (index,)
             ).fetchone()[0],
@@ -330,7 +291,7 @@ class Memory:
 
         Metadata that we made ourselves is not among it: it is small, and clients' caches may still point to it.
         """
-        return self._read(
+        return self.read(
             lambda connection: [
                 Content(sha256=sha256, size=size, used=used)
                 for sha256, size, used in connection.execute(
@@ -344,7 +305,7 @@ class Memory:
 
     def _held(self, condition: str, values: tuple[object, ...]) -> Deferred[list[Held]]:
         question = f"SELECT key, project, sha256, size, made, used FROM files WHERE {condition}"  # noqa: S608 -- constants
-        return self._read(
+        return self.read(
             lambda connection: [
                 Held(key=key, project=project, sha256=sha256, size=size, made=bool(made), used=used)
                 for key, project, sha256, size, made, used in connection.execute(question, values)
@@ -355,18 +316,18 @@ class Memory:
     def hold(self, files: Sequence[Held]) -> Deferred[None]:
         """Remember files that came onto the shelf."""
         rows = [(file.key, file.index, file.project, file.sha256, file.size, file.made, file.used) for file in files]
-        return self._write(
+        return self.write(
             lambda connection: connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         )
 
     def drop(self, keys: Iterable[str]) -> Deferred[None]:
         """Forget files that left the shelf."""
         rows = [(key,) for key in keys]
-        return self._write(lambda connection: connection.executemany("DELETE FROM files WHERE key = ?", rows))
+        return self.write(lambda connection: connection.executemany("DELETE FROM files WHERE key = ?", rows))
 
     def keys(self) -> Deferred[set[str]]:
         """Every key that is remembered as held."""
-        return self._read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set())
+        return self.read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set())
 
     def amount(self) -> Deferred[tuple[int, int]]:
         """Number of files, and bytes that they take on disk; equal content counts once (hard links)."""
@@ -378,7 +339,7 @@ class Memory:
             ).fetchone()
             return files, size
 
-        return self._read(ask, (0, 0))
+        return self.read(ask, (0, 0))
 
     def note_used(self, pages: Sequence[tuple[float, str, str]], files: Sequence[tuple[float, str]]) -> Deferred[None]:
         """Write down when pages ``(when, index, project)`` and files ``(when, key)`` were last used."""
@@ -387,4 +348,4 @@ class Memory:
             connection.executemany("UPDATE pages SET used = ? WHERE idx = ? AND project = ?", pages)
             connection.executemany("UPDATE files SET used = ? WHERE key = ?", files)
 
-        return self._write(change)
+        return self.write(change)

@@ -217,11 +217,11 @@ class Settings:
         unit="bytes",
         write=toml_size,
     )
+    ready_pages: int = _setting(
+        "cache", "256 MiB", size, "How much memory ready pages may take.", unit="bytes", write=toml_size
+    )
     upstream_connections: int = _setting(
-        "cache",
-        64,
-        whole_number(1, 1000),
-        "How many connections to upstreams may be open at once.",
+        "cache", 64, whole_number(1, 1000), "How many connections to upstreams may be open at once."
     )
 
     users: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)  # name -> what is declared

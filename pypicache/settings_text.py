@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+from pypicache.core.errors import BadInput
+from pypicache.ledger.glance import glance
 from pypicache.settings import KEYS, Settings
 from pypicache.settings_users import shown_user
 from pypicache.settings_values import toml, toml_key, toml_masked
+from pypicache.work.drift import Drift, drift
 
 SECTIONS = ("server", "cache")
 
@@ -35,6 +40,39 @@ def effective(settings: Settings) -> str:
         lines += [f"{key} = {toml(value)}  # {source}" for key, value in shown_user(record).items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def compared(settings: Settings) -> str:
+    """What is declared and what is in force, as comments; nothing is changed, and no secret is in it."""
+    try:
+        found = glance(settings.database_url, lambda connection: drift(connection, settings.users, settings.indexes))
+    except BadInput as error:
+        return f"# What is in force cannot be read. {error}\n"
+    if found is None:
+        return "# There is no ledger yet: users and indexes are made as they are declared when the daemon is started.\n"
+    if not found:
+        return "# The users and indexes are as they are declared.\n"
+    lines = ["# Users and indexes are not all as they are declared; what clients change stays:"]
+    lines += ["# " + _difference(each) for each in found]
+    return "\n".join(lines) + "\n"
+
+
+def _difference(found: Drift) -> str:
+    subject = f"{found.kind}.{toml_key(found.name)}"
+    if found.option is None:
+        return f"{subject} {_one_line(found.remark)}"
+    if found.declared is None and found.actual is None:
+        return f"{subject}.{found.option} {found.remark}"
+    change = f"{_value(found.declared)} -> {_value(found.actual)}"
+    return f"{subject}.{found.option}: {change}{f' ({found.remark})' if found.remark else ''}"
+
+
+def _value(value: object) -> str:
+    return "unset" if value is None else _one_line(json.dumps(value, ensure_ascii=False))
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def example() -> str:

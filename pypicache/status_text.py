@@ -55,6 +55,8 @@ def _lines(status: Status) -> Iterator[str]:
     if status.evicted_files:
         removed = counted(status.evicted_files, "file")
         yield f"        {removed} ({in_bytes(status.evicted_bytes)}) removed to make room"
+    yield f"Ready   {status.ready.words} in memory; used: {status.ready.used.rate}"
+    yield f"Busy    {status.turns.words}; last 5 minutes: {status.recent_turns.words}"
     yield f"Pages   {_rate(status.pages)}"
     yield f"Files   {_rate(status.downloaded)}"
     saved, fetched = in_bytes(status.bytes_from_cache), in_bytes(status.bytes_from_upstream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
+from itertools import product
 
 import pytest
 
@@ -68,9 +68,10 @@ def test_every_key_is_kept() -> None:
             "alternate-locations": ["http://y/"],
         },
     )
-    assert read(body) == Project(
+    project = read(body)
+    assert project == Project(
         name=FOO,
-        revision=sha256(body).hexdigest()[:32],
+        revision=project.revision,
         files=(
             File(
                 name=WHEEL,
@@ -94,6 +95,16 @@ def test_every_key_is_kept() -> None:
         meta={"_last-serial": 7, "tracks": ["http://x/"]},
         extra={"alternate-locations": ["http://y/"]},
     )
+
+
+def test_the_revision_tells_all_that_a_page_is_read_from() -> None:
+    body, other = page({"filename": WHEEL, "url": WHEEL}), page({"filename": WHEEL, "url": "b/" + WHEEL})
+    kinds = "application/json", "application/vnd.pypi.simple.v1+json"
+    bases = "http://x/simple/foo/", "http://y/simple/foo/"
+    again = [parse_page(body, kinds[0], bases[0], FOO).revision for _ in range(2)]
+    assert again[0] == again[1]
+    revisions = {parse_page(*read_from, FOO).revision for read_from in product((body, other), kinds, bases)}
+    assert len(revisions) == 8
 
 
 def test_what_is_not_said_is_not_known() -> None:

@@ -43,6 +43,8 @@ class TestDescribe:
                     "bytes_from_cache": 30 * MIB,
                     "bytes_from_upstream": 10 * MIB,
                 },
+                "ready_pages": {"bytes": MIB, "most_bytes": 256 * MIB, "pages": 3, "hits": 3, "misses": 1},
+                "reactor": {"start": {"worst": 0.123, "p99": 0.0013}, "recent": {"worst": 0.005, "p99": 0.0002}},
                 "downloads": [DOWNLOAD, {**DOWNLOAD, "file": "a.tar.gz", "size": None, "clients": 1}],
                 "upstreams": [
                     {
@@ -81,6 +83,8 @@ class TestDescribe:
             "",
             "Cache   25 of 50 MiB (50 %), 1,234 files",
             "        1 file (2 MiB) removed to make room",
+            "Ready   3 pages, 1 of 256 MiB in memory; used: 75 %",
+            "Busy    worst 123 ms, 99 % within 1.3 ms; last 5 minutes: worst 5.0 ms, 99 % within 0.2 ms",
             "Pages   98.2 % from the cache, 1,000 requests",
             "Files   no requests yet",
             "Bytes   30 MiB from the cache, 10 MiB from upstream",

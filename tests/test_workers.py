@@ -14,6 +14,7 @@ from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
 from pypicache.workers.messages import Unpacker, packed
 from pypicache.workers.replica import LIGHT, Question, Replica, file_offer, page_offer
+from pypicache.workers.turns import REST, take_turns
 
 PLAIN = Asked.plain(Format.JSON, Coding.GZIP)
 NEVER = float("inf")
@@ -139,3 +140,65 @@ def test_messages_come_whole_however_they_are_cut(size: int) -> None:
 def test_a_message_of_no_sane_length_is_none() -> None:
     with pytest.raises(ValueError, match="bytes"):
         list(Unpacker().feed(b"\xff" * 8))
+
+
+class _Port:
+    """A listening socket with clients that wait, as take_turns sees one."""
+
+    def __init__(self, clock: Clock, waiting: int) -> None:
+        self.reactor = clock
+        self.waiting = waiting
+        self.sessionno = 0
+        self.numberAccepts = 100
+        self.reading = self.connected = True
+        self.disconnecting = False
+
+    def doRead(self) -> None:  # noqa: N802 -- a method of twisted's
+        taken = min(self.waiting, self.numberAccepts)
+        self.waiting -= taken
+        self.sessionno += taken
+
+    def stopReading(self) -> None:  # noqa: N802 -- a method of twisted's
+        self.reading = False
+
+    def startReading(self) -> None:  # noqa: N802 -- a method of twisted's
+        self.reading = True
+
+
+def test_a_connection_is_left_to_the_others_after_each() -> None:
+    clock = Clock()
+    port = take_turns(_Port(clock, 8))
+    port.doRead()
+    assert (port.waiting, port.reading) == (7, False)
+    clock.advance(REST)
+    assert port.reading
+    clock.advance(1)
+    port.doRead()
+    assert port.waiting == 6
+
+
+def test_a_rush_is_taken_in_longer_turns() -> None:
+    clock = Clock()
+    clock.advance(100)
+    port = take_turns(_Port(clock, 1_000))
+    turns = 0
+    while port.waiting:
+        port.doRead()
+        clock.advance(REST)
+        turns += 1
+    assert turns < 30
+
+
+def test_nobody_rests_for_nothing() -> None:
+    port = take_turns(_Port(Clock(), 0))
+    port.doRead()
+    assert port.reading
+
+
+def test_a_port_that_was_closed_meanwhile_stays_so() -> None:
+    clock = Clock()
+    port = take_turns(_Port(clock, 1))
+    port.doRead()
+    port.connected = False
+    clock.advance(1)
+    assert not port.reading

@@ -8,7 +8,7 @@ from secrets import token_bytes
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from pypicache.accounts.api_tokens import ApiTokens, is_token
+from pypicache.accounts.api_tokens import ApiTokens, is_like_token, is_token
 from pypicache.accounts.credentials import Credentials
 from pypicache.accounts.logins import LIFETIME, Logins, is_login
 from pypicache.accounts.passwords import Failures, Passwords
@@ -51,23 +51,27 @@ class Accounts:
     async def caller(self, credentials: Credentials) -> Caller:
         """Who sent these credentials; nobody if they are wrong (contract devpi 2.1).
 
+        For an API token that is not good, nobody is given the reason (contract devpi-features J).
+
         :raises TooMany: they cannot be checked now; after a pause they can.
         """
         user, secret = credentials.user, credentials.secret
         if is_token(secret):
-            return self.tokens.caller(secret, user) or NOBODY
+            return self.tokens.caller(secret, user)
+        nobody = self.tokens.caller(secret, user) if is_like_token(secret) else NOBODY
         record = self._state.users.get(user)
         if record is None or credentials.bearer:
-            return NOBODY  # at no cost: the names of users are no secret
+            return nobody  # at no cost: the names of users are no secret
         if is_login(secret):
             return Caller(user=user) if self.logins.fits(secret, user, record) else NOBODY
-        return Caller(user=user) if await self._knows(credentials) else NOBODY
+        return Caller(user=user) if await self._knows(credentials) else nobody
 
     def caller_at_hand(self, credentials: Credentials) -> Caller | None:
         """Who sent good credentials; ``None`` if they are not, or if telling takes more than a look."""
         user, secret = credentials.user, credentials.secret
         if is_token(secret):
-            return self.tokens.caller(secret, user)
+            caller = self.tokens.caller(secret, user)
+            return caller if caller.unfit is None else None
         record = self._state.users.get(user)
         if record is None or credentials.bearer or not secret:
             return None

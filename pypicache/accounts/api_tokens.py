@@ -30,7 +30,8 @@ SHORT_ACTIONS = {
     "del_verdata": Verb.DELETE,
 }
 LIMITS = ("allowed", "expires", "indexes", "projects", "not_before")
-_TEXT = re.compile(r"pypicache-([0-9a-f]{16})-([A-Za-z0-9_-]{43})")
+PREFIX = "pypicache-"
+_TEXT = re.compile(PREFIX + r"([0-9a-f]{16})-([A-Za-z0-9_-]{43})")
 
 
 @frozen(kw_only=True)
@@ -133,25 +134,29 @@ class ApiTokens:
         id_, secret = token_hex(8), token_urlsafe(32)
         digest = sha256(secret.encode()).hexdigest()
         record = {"digest": digest, "created": int(self._clock.seconds()), **limits.record()}
-        return f"pypicache-{id_}-{secret}", TokenSaved(id=id_, user=user, record=record)
+        return f"{PREFIX}{id_}-{secret}", TokenSaved(id=id_, user=user, record=record)
 
-    def caller(self, text: str, user: str) -> Caller | None:
-        """Who a token stands for; ``None`` if it is wrong, over, or not of this user.
+    def caller(self, text: str, user: str) -> Caller:
+        """Who a token stands for: nobody, with the reason, if it is wrong, over, or not of this user.
+
+        What is told of a token is told to those who have all of it.
 
         :param user: as it came with the token; empty or ``__token__`` if any will do.
         """
         matched = _TEXT.fullmatch(text)
-        owner, record = self._state.tokens.get(matched[1] if matched else "", ("", {}))
-        if matched is None or not record or (user not in ANY_USER and user != owner):
-            return None
+        if matched is None:
+            return Caller(unfit="malformed API token")
+        owner, record = self._state.tokens.get(matched[1], ("", {}))
         digest = sha256(matched[2].encode()).hexdigest()
+        if not hmac.compare_digest(digest, record.get("digest", "")) or owner not in self._state.users:
+            return Caller(unfit="unknown or deleted API token")
+        if user not in ANY_USER and user != owner:
+            return Caller(unfit=f"API token of another user than {user!r}")
         now = self._clock.seconds()
-        if (
-            not hmac.compare_digest(digest, record["digest"])
-            or owner not in self._state.users
-            or not record.get("not_before", 0) <= now < record.get("expires", float("inf"))
-        ):
-            return None
+        if now >= record.get("expires", float("inf")):
+            return Caller(unfit="API token expired")
+        if now < record.get("not_before", 0):
+            return Caller(unfit="API token not yet valid")
         self.last_used[matched[1]] = now
         return Caller(user=owner, scope=Scope(**_scope(record)))
 
@@ -167,6 +172,11 @@ class ApiTokens:
 def is_token(secret: str) -> bool:
     """Whether a secret has the form of an API token; then it is not tried as anything else."""
     return _TEXT.fullmatch(secret) is not None
+
+
+def is_like_token(secret: str) -> bool:
+    """Whether a secret begins like an API token; it may be a password even so."""
+    return secret.startswith(PREFIX)
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:

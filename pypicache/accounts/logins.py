@@ -12,6 +12,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from pypicache.core.errors import BadInput
@@ -20,6 +21,14 @@ LIFETIME = 36_000  # seconds
 PREFIX = "login."
 SHORTEST_SECRET = 32  # bytes
 LEAST_VARIETY = 6  # different bytes
+MOST_KNOWN = 10_000  # tokens
+
+
+@frozen
+class _Known:
+    user: str
+    made: int  # seconds since the epoch
+    bound: tuple[object, object]  # what is signed with it
 
 
 class Logins:
@@ -37,6 +46,7 @@ class Logins:
     def __init__(self, secret: bytes, clock: IReactorTime) -> None:
         self._key = hmac.digest(secret, b"pypicache login token", "sha256")
         self._clock = clock
+        self._known: dict[str, _Known] = {}  # tokens whose signature was checked, because tools send them every time
 
     def make(self, user: str, record: Mapping[str, Any]) -> str:
         """A token for a user, pure ASCII."""
@@ -45,11 +55,17 @@ class Logins:
 
     def fits(self, token: str, user: str, record: Mapping[str, Any]) -> bool:
         """Whether a token was made for this user, with this password, and is not too old."""
-        content, _, signature = token.removeprefix(PREFIX).partition(".")
-        if not hmac.compare_digest(self._signature(content, record).encode(), signature.encode("utf-8", "replace")):
-            return False
-        made_for, made = json.loads(urlsafe_b64decode(content + "=" * (-len(content) % 4)))
-        return bool(made_for == user and self._clock.seconds() < made + LIFETIME)
+        bound = (record.get("pwhash"), record.get("created"))
+        known = self._known.get(token)
+        if known is None or known.bound != bound:
+            content, _, signature = token.removeprefix(PREFIX).partition(".")
+            if not hmac.compare_digest(self._signature(content, record).encode(), signature.encode("utf-8", "replace")):
+                return False
+            made_for, made = json.loads(urlsafe_b64decode(content + "=" * (-len(content) % 4)))
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[token] = _Known(made_for, made, bound)
+        return bool(known.user == user and self._clock.seconds() < known.made + LIFETIME)
 
     def _signature(self, content: str, record: Mapping[str, Any]) -> str:
         # A user without a password is told by the time at which the account was made.

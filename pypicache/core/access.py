@@ -68,6 +68,7 @@ class Caller:
     user: str | None = None  # None: nobody logged in
     groups: frozenset[str] = frozenset()
     scope: Scope | None = None
+    unfit: str | None = None  # why the API token that was sent is not good; then nobody logged in
 
     @property
     def principals(self) -> frozenset[str]:

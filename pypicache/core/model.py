@@ -46,7 +46,9 @@ def index_name(text: str) -> str:
     """
     parts = text.split("/")
     if len(parts) != 2 or not all(_INDEX_PART.fullmatch(part) and part not in {".", ".."} for part in parts):
-        raise BadInput(f"{text[:80]!r} is not an index name: expected user/index")
+        raise BadInput(
+            f"{text[:80]!r} is not an index name: expected user/index, of letters, digits, '-', '.', '@' and '_'"
+        )
     return text
 
 

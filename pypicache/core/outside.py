@@ -13,7 +13,10 @@ def told_url(by_front_end: str | None, configured: str | None) -> str | None:
     """The outside URL that a front end's header says, or else the configuration; ``None`` if neither can be one."""
     for candidate in (by_front_end, configured):
         if candidate is not None:
-            parts = urlsplit(candidate)
+            try:
+                parts = urlsplit(candidate)
+            except ValueError:  # brackets that hold no address
+                continue
             if parts.scheme in {"http", "https"} and HOST.fullmatch(parts.netloc) and _PATH.fullmatch(parts.path):
                 return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     return None

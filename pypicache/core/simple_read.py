@@ -35,7 +35,7 @@ _SIZE = re.compile(r"\d{1,18}", re.ASCII)
 _API_VERSION = re.compile(r"1(?:\.\d+)*", re.ASCII)
 
 
-def parse_page(body: bytes, content_type: str, base_url: str, name: ProjectName) -> Project:
+def parse_page(body: bytes, content_type: str, base_url: str, name: ProjectName, index: str = "") -> Project:
     """One project's page, JSON or HTML.
 
     Files without a name that is safe or without an HTTP address are left out. A key we know that is of the wrong type
@@ -43,16 +43,20 @@ def parse_page(body: bytes, content_type: str, base_url: str, name: ProjectName)
 
     :param content_type: the header's value, with its parameters.
     :param base_url: where the page came from, after redirects; relative addresses start there.
+    :param index: our index that has the files.
     :raises BadInput: it is not a page of the simple API, or one of another major version.
     """
-    revision = sha256(body).hexdigest()[:32]
+    # Relative addresses make other files of the same page from elsewhere.
+    digest = sha256(f"{base_url}\n{content_type}\n".encode())
+    digest.update(body)
+    revision = digest.hexdigest()[:32]
     body = body.removeprefix(b"\xef\xbb\xbf")
     kind = media_type(content_type)
     # Servers of static files know nothing of the type; an object is never HTML.
     if kind in JSON_TYPES or body.lstrip()[:1] == b"{":
-        project = _read_json(body, base_url, name)
+        project = _read_json(body, base_url, name, index)
     elif kind in HTML_TYPES or not kind:  # who sends no type at all sends HTML
-        project = _read_html(decoded(body, content_type), base_url, name)
+        project = _read_html(decoded(body, content_type), base_url, name, index)
     else:
         raise BadInput(f"the page of {name} is neither JSON nor HTML: its Content-Type is {content_type[:80]!r}")
     return evolve(project, revision=revision)
@@ -88,7 +92,7 @@ def check_api_version(version: object, what: str) -> None:
 # JSON
 
 
-def _read_json(body: bytes, base_url: str, name: ProjectName) -> Project:
+def _read_json(body: bytes, base_url: str, name: ProjectName, index: str) -> Project:
     try:
         page = orjson.loads(body)
     except ValueError as error:
@@ -104,7 +108,7 @@ def _read_json(body: bytes, base_url: str, name: ProjectName) -> Project:
     return Project(
         name=name,
         revision="",
-        files=_unique(_json_file(entry, absolute) for entry in page["files"] if isinstance(entry, dict)),
+        files=_unique(_json_file(entry, absolute, index) for entry in page["files"] if isinstance(entry, dict)),
         versions=tuple(each for each in versions if isinstance(each, str)) if isinstance(versions, list) else None,
         status=_status(page.get("project-status")),
         serial=serial if type(serial) is int else None,
@@ -117,7 +121,7 @@ def _safe(name: str) -> bool:
     return _COMMON_NAME.fullmatch(name) is not None or safe_file_name(name)
 
 
-def _json_file(entry: dict[str, object], absolute: Callable[[str], str | None]) -> File | None:
+def _json_file(entry: dict[str, object], absolute: Callable[[str], str | None], index: str) -> File | None:
     name, url, core_metadata = entry.get("filename"), entry.get("url"), None
     if not isinstance(name, str) or not _safe(name) or not isinstance(url, str):
         return None
@@ -161,6 +165,7 @@ def _json_file(entry: dict[str, object], absolute: Callable[[str], str | None]) 
         yanked=_yanked(yanked),
         core_metadata=core_metadata,
         extra=extra or NOTHING,
+        index=index,
     )
 
 
@@ -233,7 +238,7 @@ def _is_time(text: str) -> bool:
 # HTML
 
 
-def _read_html(text: str, base_url: str, name: ProjectName) -> Project:
+def _read_html(text: str, base_url: str, name: ProjectName, index: str) -> Project:
     metas: dict[str, str] = {}
     base: str | None = None
     anchors: list[dict[str, str]] = []
@@ -254,7 +259,7 @@ def _read_html(text: str, base_url: str, name: ProjectName) -> Project:
     return Project(
         name=name,
         revision="",
-        files=_unique(_html_file(anchor, absolute) for anchor in anchors),
+        files=_unique(_html_file(anchor, absolute, index) for anchor in anchors),
         status=_status(status) if status["status"] else None,
     )
 
@@ -273,7 +278,7 @@ _ATTRIBUTES = frozenset(
 )
 
 
-def _html_file(given: dict[str, str], absolute: Callable[[str], str | None]) -> File | None:
+def _html_file(given: dict[str, str], absolute: Callable[[str], str | None], index: str) -> File | None:
     address, _, fragment = given.get("href", "").strip().partition("#")
     name = unquote(address.partition("?")[0].rpartition("/")[2])
     if not is_archive(name) or not _safe(name):
@@ -299,6 +304,7 @@ def _html_file(given: dict[str, str], absolute: Callable[[str], str | None]) -> 
         yanked=given["data-yanked"] or True if "data-yanked" in given else None,
         core_metadata=_html_metadata(metadata),
         extra=extra or NOTHING,
+        index=index,
         attributes={key: value for key, value in given.items() if key.startswith("data-") and key not in _ATTRIBUTES}
         or NO_TEXT,
     )

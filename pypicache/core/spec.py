@@ -11,6 +11,7 @@ from pypicache.core.access import ANONYMOUS, IndexAccess, access_list
 from pypicache.core.errors import BadInput
 from pypicache.core.model import index_name
 
+STARS = "****:****"  # in place of a user and a password
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -63,7 +64,8 @@ def web_url_format(key: str, value: object) -> str:
 class UpstreamURL:
     """The address of another index, with the credentials kept apart so that they are never shown by accident."""
 
-    base: str  # without credentials, with a trailing slash
+    base: str  # in normal form: without credentials, with a trailing slash
+    spelled: str  # as it was given, without credentials
     user: str | None = None
     password: str = ""
 
@@ -73,18 +75,20 @@ class UpstreamURL:
 
         :raises BadInput: another scheme, no host, or a port that is not a number; the sentence hides the credentials.
         """
+        given = text(key, value).strip()
         try:
-            parts = urlsplit(text(key, value).strip())
+            parts = urlsplit(given)
             valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
             valid = False
-        if not valid or any(ord(character) <= 32 for character in text(key, value).strip()):
+        if not valid or any(ord(character) <= 32 for character in given):
             raise BadInput(f"{key} = {masked(str(value))!r}: expected a URL that begins with http:// or https://")
         path = parts.path if parts.path.endswith("/") else parts.path + "/"
         base = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, parts.query, ""))
+        spelled = given.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
         if parts.username is None:
-            return cls(base=base)
-        return cls(base=base, user=unquote(parts.username), password=unquote(parts.password or ""))
+            return cls(base=base, spelled=spelled)
+        return cls(base=base, spelled=spelled, user=unquote(parts.username), password=unquote(parts.password or ""))
 
     @property
     def credentials(self) -> tuple[str, str] | None:
@@ -94,14 +98,16 @@ class UpstreamURL:
     def full(self) -> str:
         """The URL with its credentials, as it was configured; for storage only."""
         if self.user is None:
-            return self.base
-        parts = urlsplit(self.base)
-        login = quote(self.user, safe="") + (":" + quote(self.password, safe="") if self.password else "")
-        return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))
+            return self.spelled
+        return self._with(quote(self.user, safe="") + (":" + quote(self.password, safe="") if self.password else ""))
+
+    def _with(self, login: str) -> str:
+        scheme, _, rest = self.spelled.partition("://")
+        return f"{scheme}://{login}@{rest}"
 
     def __str__(self) -> str:
         """The URL as anybody may see it."""
-        return masked(self.full())
+        return self.spelled if self.user is None else self._with(STARS)
 
     __repr__ = __str__
 
@@ -114,7 +120,7 @@ def masked(url: str) -> str:
         return "(not a URL)"
     if "@" not in parts.netloc:
         return url
-    return urlunsplit(parts._replace(netloc="****:****@" + parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=f"{STARS}@" + parts.netloc.rpartition("@")[2]))
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -123,6 +129,15 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
+SWITCHES = (
+    "volatile",
+    "conceal",
+    "mirror_no_project_list",
+    "mirror_use_external_urls",
+    "mirror_ignore_serial_header",
+    "mirror_provides_core_metadata",
+)
+"""The options of indexes that are truth values."""
 MIRROR_KEYS = frozenset(
     {
         "type",

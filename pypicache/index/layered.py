@@ -191,7 +191,8 @@ def merged(name: ProjectName, revision: str, parts: Sequence[Part]) -> Project:
     versions: dict[str, None] = {}
     for part in parts:
         for file in part.project.files:
-            files.setdefault(file.name, evolve(file, index=part.index.name))
+            if file.name not in files:
+                files[file.name] = file if file.index == part.index.name else evolve(file, index=part.index.name)
         versions |= dict.fromkeys(part.project.versions or ())
     return Project(
         name=name,

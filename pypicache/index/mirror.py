@@ -361,5 +361,6 @@ class Mirror:
         known = await self._find(ProjectName(wheel.project))
         path = wheel.key.removeprefix(self.name + "/")
         files = () if known.project is None else known.project.files
-        if any(file.path == path and not file.core_metadata for file in files):
+        file_name = path.rpartition("/")[2]
+        if any(file.name == file_name and file.path == path and not file.core_metadata for file in files):
             await self.side_files.make(wheel)

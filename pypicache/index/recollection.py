@@ -65,9 +65,9 @@ class Recollection:
         """
         project: Project
         if len(body) > LARGE:
-            project = await self._in_thread(parse_page, body, content_type, url, name)
+            project = await self._in_thread(parse_page, body, content_type, url, name, self._spec.name)
         else:
-            project = parse_page(body, content_type, url, name)
+            project = parse_page(body, content_type, url, name, self._spec.name)
         if project.status is not None and project.status["status"] == "quarantined":
             # Nothing of it may be offered (PEP 792), not even where the upstream goes on to list it.
             return project.keep(lambda file: False, "quarantined")

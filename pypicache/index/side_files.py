@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 from twisted.logger import Logger
@@ -17,6 +17,7 @@ from pypicache.store.library import Library
 from pypicache.tasks import InThread
 
 SUFFIX = ".metadata"
+MANY = 1_000  # files of a project; to walk through more takes more than a millisecond, and is done in a thread
 
 
 def promised(project: Project) -> Project:
@@ -29,6 +30,11 @@ def promised(project: Project) -> Project:
         for file in project.files
     )
     return evolve(project, files=files, revision=f"{project.revision}.promised")
+
+
+def lacks_none(project: Project) -> bool:
+    """Whether all wheels of a project have core metadata."""
+    return all(file.core_metadata or not is_wheel(file.name) for file in project.files)
 
 
 def beside(file: File) -> File:
@@ -76,24 +82,49 @@ class SideFiles:
 
     async def overlay(self, project: Project) -> Project:
         """The project with the metadata that we made ourselves."""
-        if all(file.core_metadata for file in project.files if is_wheel(file.name)):
+        if lacks_none(project):
             return project
-        for held in await self._memory.held(self._index, project.name):
-            project = self.add(project, held)
-        return project
+        made = [held for held in await self._memory.held(self._index, project.name) if held.made]
+        if not made:
+            return project
+        if len(project.files) <= MANY:
+            return self._with(project, made)
+        listed: Project = await self._in_thread(self._with, project, made)
+        return listed
+
+    def _with(self, project: Project, made: Sequence[Held]) -> Project:
+        # One walk through the files, however many of them have metadata that we made.
+        by_path = {self._path(held): held for held in made}
+        found: list[Held] = []
+
+        def one(file: File) -> File:
+            held = None if file.core_metadata or not is_wheel(file.name) else by_path.get(file.path)
+            if held is None:
+                return file
+            found.append(held)
+            return evolve(file, core_metadata={"sha256": held.sha256})
+
+        files = tuple(map(one, project.files))
+        # In the order in which they are held, as if they had been added one after the other.
+        marks = [f".{held.sha256[:12]}" for held in made if held in found]
+        return evolve(project, files=files, revision=project.revision + "".join(marks)) if found else project
+
+    def _path(self, held: Held) -> str:
+        return held.key.removeprefix(self._index + "/").removesuffix(SUFFIX)
 
     def add(self, project: Project, held: Held) -> Project:
         """The project with one more wheel's metadata listed; as it is, if that is not what ``held`` says."""
         if not held.made:
             return project
-        path = held.key.removeprefix(self._index + "/").removesuffix(SUFFIX)
+        path = self._path(held)
+        name = path.rpartition("/")[2]
         files = tuple(
             evolve(file, core_metadata={"sha256": held.sha256})
-            if not file.core_metadata and file.path == path
+            if file.name == name and not file.core_metadata and file.path == path
             else file
             for file in project.files
         )
-        if files == project.files:
+        if all(new is old for new, old in zip(files, project.files, strict=True)):
             return project
         return evolve(project, files=files, revision=f"{project.revision}.{held.sha256[:12]}")
 

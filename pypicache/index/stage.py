@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
 from zope.interface import implementer
 
-from pypicache.core.changes import FileSaved
+from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, IndexSaved, ReleaseGone, ReleaseSaved
 from pypicache.core.errors import Gone, NotFound
 from pypicache.core.model import File, Project, ProjectName
 from pypicache.core.stage import StageSpec
@@ -16,9 +20,11 @@ from pypicache.ledger.ledger import (
     Recorded,
     file_at,
     last_touched,
+    moment,
     project_files,
     project_names,
     project_releases,
+    project_versions,
     was_there,
 )
 from pypicache.store.library import Library
@@ -42,6 +48,44 @@ def listed(stored: FileSaved) -> File:
     )
 
 
+def _revision(serial: int, at: str) -> str:
+    # The time tells serials apart that were given twice, before and after a backup of the ledger was put back.
+    return f"s{serial}.{''.join(filter(str.isdigit, at))}"
+
+
+def after_changes(project: Project, changes: Sequence[Change], revision: str) -> Project | None:
+    """What a project lists after changes of one serial, as the ledger would list it; ``None`` if it has to be asked.
+
+    To have taken in a change before does no harm: a listing may have been read when it was committed already, and was
+    not told yet.
+    """
+    files, versions = list(project.files), set(project.versions or ())
+    new: list[File] = []
+    for change in changes:
+        if isinstance(change, FileSaved) and change.kind == RELEASE:
+            at = _position(files, change.path)
+            if at is None:
+                new.append(listed(change))
+            else:
+                files[at] = listed(change)
+        elif isinstance(change, FileGone):
+            at = _position(files, change.path)
+            if at is None:
+                return None
+            del files[at]
+        elif isinstance(change, ReleaseSaved):
+            versions.add(change.version)
+        elif not isinstance(change, FileSaved):
+            return None
+    files += sorted(new, key=lambda file: file.path)
+    return evolve(project, files=tuple(files), versions=tuple(sorted(versions)), revision=revision)
+
+
+def _position(files: Sequence[File], path: str) -> int | None:
+    name = path.rpartition("/")[2]  # paths are put together from digests, which takes time for thousands of files
+    return next((at for at, file in enumerate(files) if file.name == name and file.path == path), None)
+
+
 @implementer(IIndex)
 class Stage:
     """One stage index without its bases. What it lists is remembered until the ledger says that it changed."""
@@ -55,15 +99,22 @@ class Stage:
         self._names: list[str] | None = None
 
     def forget(self, recorded: Recorded) -> None:
-        """Drop what changed."""
-        for change in recorded.changes:
-            if getattr(change, "index", None) != self.name:
-                continue
-            self._names = None
-            project = getattr(change, "project", None)
-            if project is None:
-                self._known.clear()
-            else:
+        """Bring what is remembered up to date where that is simple, and drop it elsewhere."""
+        mine = [change for change in recorded.changes if getattr(change, "index", None) == self.name]
+        if not mine:
+            return
+        self._names = None
+        projects = {change.project for change in mine if isinstance(change, FileSaved | ReleaseSaved | ReleaseGone)}
+        after = None
+        if len(projects) == 1:
+            known = self._known.get(ProjectName(*projects))
+            after = None if known is None else after_changes(known, mine, _revision(recorded.serial, recorded.at))
+        if after is not None:
+            self._known[after.name] = after
+        elif any(isinstance(change, FileGone | IndexGone | IndexSaved) for change in mine):
+            self._known.clear()  # a path does not say whose it is
+        else:
+            for project in projects:
                 self._known.pop(ProjectName(project), None)
 
     async def names(self) -> list[str]:
@@ -102,17 +153,17 @@ class Stage:
         return found
 
     async def _ask(self, name: ProjectName) -> Project | None:
-        releases, stored, serial = await self._ledger.read(
-            lambda connection: (
-                project_releases(connection, self.name, name),
-                project_files(connection, self.name, name),
-                last_touched(connection, self.name, name),
-            )
-        )
-        files = [listed(file) for file in stored if file.kind == RELEASE]
-        if not releases and not files:
-            return None
-        return Project(name=name, revision=f"s{serial}", files=tuple(files), versions=tuple(releases))
+        def ask(connection: Any) -> Project | None:
+            versions = project_versions(connection, self.name, name)
+            stored = project_files(connection, self.name, name)
+            serial = last_touched(connection, self.name, name)
+            files = tuple(listed(file) for file in stored if file.kind == RELEASE)
+            if not versions and not files:
+                return None
+            revision = _revision(serial, moment(connection, serial))
+            return Project(name=name, revision=revision, files=files, versions=tuple(versions))
+
+        return await self._ledger.read(ask)
 
     async def releases(self, name: ProjectName) -> dict[str, Release]:
         """The versions of a project, with all that is said of them; empty if there is no such project."""

@@ -9,11 +9,14 @@ import json
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from time import sleep
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 PATIENCE = 30  # seconds that SQLite waits for others
 LOCK = 7073  # number of the advisory lock that a PostgreSQL ledger is written under
@@ -21,6 +24,10 @@ LOCK = 7073  # number of the advisory lock that a PostgreSQL ledger is written u
 _NAMED = re.compile(r":(\w+)")
 
 sqlite3.register_converter("JSON", json.loads)  # for connections that ask for it
+
+
+class Lost(Exception):
+    """The database has given up a transaction: its connection broke, for instance, or the disk is full."""
 
 
 class Connection:
@@ -56,6 +63,24 @@ class Connection:
         """The rows one after the other, never all of them in memory."""
         return self._driver.stream(self._driven, statement, values)
 
+    def part(self, work: Callable[[], T]) -> T:
+        """Do a part of the transaction; if it fails, nothing of it is left, and the transaction can go on.
+
+        :raises Lost: it cannot.
+        """
+        self._driven.execute("SAVEPOINT part")
+        try:
+            result = work()
+            self._driven.execute("RELEASE SAVEPOINT part")
+        except Exception as error:
+            try:
+                self._driven.execute("ROLLBACK TO SAVEPOINT part")
+                self._driven.execute("RELEASE SAVEPOINT part")
+            except self._driver.errors as other:
+                raise Lost(str(other)) from error
+            raise
+        return result
+
     def tables(self) -> set[str]:
         """The names of all tables."""
         return {name for (name,) in self.rows(self._driver.tables)}
@@ -65,14 +90,15 @@ class Database:
     """A database and the connections to it, which are kept for whoever asks next. For any number of threads.
 
     :param url: ``sqlite:///PATH``, or ``postgresql://...`` as libpq reads it.
+    :param view: what an SQLite file is opened with if it is only to be read, ``mode=ro`` and so on; empty if not.
     :ivar path: the file of an SQLite database.
     :ivar errors: what goes wrong with the database is one of these.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, view: str = "") -> None:
         self.url = url
         self.path = url.removeprefix("sqlite:///") if url.startswith("sqlite:") else None
-        self._driver: Driver = _Sqlite(self.path) if self.path is not None else _Postgresql(url)
+        self._driver: Driver = _Sqlite(self.path, view) if self.path is not None else _Postgresql(url)
         self.errors = self._driver.errors
         self._idle: deque[Any] = deque()
 
@@ -142,17 +168,23 @@ class _Sqlite:
     begin_to_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#'"
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, view: str) -> None:
+        self._path = f"{Path(path).absolute().as_uri()}?{view}" if view else path
+        self._view = bool(view)
 
     def connect(self) -> Any:
         driven = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, detect_types=sqlite3.PARSE_DECLTYPES
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,
+            detect_types=sqlite3.PARSE_DECLTYPES,
+            uri=self._view,
         )
         try:
             driven.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
-            self._write_ahead(driven)
-            driven.execute("PRAGMA synchronous = FULL")
+            if not self._view:
+                self._write_ahead(driven)
+                driven.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error:
             driven.close()
             raise

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, to_json
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
-from pypicache.ledger.database import Connection, Database
+from pypicache.ledger.database import Connection, Database, Lost
 from pypicache.ledger.outbox import note
 from pypicache.ledger.schema import prepare
 from pypicache.ledger.tables import facts
-from pypicache.tasks import InThread, Shared
+from pypicache.tasks import InThread
 
 T = TypeVar("T")
 
@@ -39,10 +42,37 @@ class Recorded:
 
     serial: int
     changes: tuple[Change, ...]
+    at: str  # when, as the journal has it
 
 
 Decide = Callable[[Connection], "Decision[T]"]
 """Looks at the truth inside the transaction and says what to change; raises to change nothing."""
+
+
+MOST_TOGETHER = 50  # changes in one transaction; the first one waits for the last
+
+
+@frozen(eq=False)
+class _Asked(Generic[T]):
+    decide: Decide[T]
+    alone: bool
+    told: Deferred[T] = field(factory=Deferred, init=False)
+
+
+_Outcome = tuple["Deferred[Any]", Recorded | None, Any]
+"""Who is to be told, what was recorded, and the result or the failure."""
+
+
+def _groups(waiting: Sequence[_Asked[Any]]) -> Iterator[list[_Asked[Any]]]:
+    """What shares a transaction."""
+    group: list[_Asked[Any]] = []
+    for asked in waiting:
+        if group and (asked.alone or group[-1].alone or len(group) == MOST_TOGETHER):
+            yield group
+            group = []
+        group.append(asked)
+    if group:
+        yield group
 
 
 class Ledger:
@@ -63,6 +93,8 @@ class Ledger:
         self._writing = writing
         self._reading = reading
         self._now = now
+        self._waiting: deque[_Asked[Any]] = deque()
+        self._called = False  # whether the writer thread was called and has not begun
         self.serial = 0
         self.listeners: list[Callable[[Recorded], None]] = []
 
@@ -86,38 +118,85 @@ class Ledger:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    async def change(self, decide: Callable[[Connection], Decision[T]]) -> T:
+    async def change(self, decide: Decide[T], *, alone: bool = False) -> T:
         """Decide inside a transaction, and record what was decided. A decision without changes makes no serial.
 
+        Changes that wait for the writer thread at the same time share a transaction, and so one wait for the disk. Each
+        sees those before it; one that fails changes nothing of the others.
+
         A caller that is cancelled leaves; what is committed even so is told to the listeners.
+
+        :param alone: what was decided before must be committed, because deciding does more than look: it removes files,
+            for instance.
         """
-        return await Shared(self._change(decide)).join()
+        asked: _Asked[T] = _Asked(decide, alone)
+        self._waiting.append(asked)
+        if not self._called:
+            self._called = True
+            self._writing(self._write).addCallbacks(self._written, self._failed)
+        return await asked.told
 
-    async def _change(self, decide: Callable[[Connection], Decision[T]]) -> T:
-        recorded, result = await self._writing(self.change_now, decide)
-        if recorded is not None:
-            self.tell(recorded)
-        answer: T = result
-        return answer
+    def _write(self) -> list[_Outcome]:
+        """Decide and record what waits; for the writer thread."""
+        self._called = False  # from here on, whatever comes may come too late for this round
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        return [outcome for group in _groups(waiting) for outcome in self._together(group)]
 
-    def change_now(self, decide: Callable[[Connection], Decision[T]]) -> tuple[Recorded | None, T]:
+    def _together(self, group: Sequence[_Asked[Any]]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        try:
+            if len(group) == 1:
+                return [(group[0].told, *self.change_now(group[0].decide))]
+            with self.database.transaction(writing=True) as connection:
+                serial = last_serial(connection)
+                for asked in group:
+                    try:
+                        recorded, result = connection.part(partial(self._change, connection, asked.decide, serial + 1))
+                    except Lost:
+                        raise
+                    except Exception:
+                        recorded, result = None, Failure()
+                    serial += recorded is not None
+                    outcomes.append((asked.told, recorded, result))
+        except Exception:
+            failure = Failure()
+            return [(asked.told, None, failure) for asked in group]
+        return outcomes
+
+    def _written(self, outcomes: Sequence[_Outcome]) -> None:
+        for _, recorded, _ in outcomes:
+            if recorded is not None:
+                self.tell(recorded)
+        for told, _, result in outcomes:
+            told.callback(result)
+
+    def _failed(self, failure: Failure) -> None:
+        """The writer thread does not run."""
+        self._called = False
+        while self._waiting:
+            self._waiting.popleft().told.errback(failure)
+
+    def change_now(self, decide: Decide[T]) -> tuple[Recorded | None, T]:
         """The same in this thread, without telling anybody; for the writer thread, and before the reactor runs."""
         with self.database.transaction(writing=True) as connection:
-            decision = decide(connection)
-            if not decision.changes:
-                return None, decision.result
-            serial = 1 + last_serial(connection)
-            now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            connection.execute(
-                "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
-                serial=serial,
-                at=now,
-                changes=list(map(to_json, decision.changes)),
-            )
-            for change in decision.changes:
-                apply(change, connection, serial)
-            note(connection, serial, decision.changes)
-        return Recorded(serial=serial, changes=tuple(decision.changes)), decision.result
+            return self._change(connection, decide, None)
+
+    def _change(self, connection: Connection, decide: Decide[T], serial: int | None) -> tuple[Recorded | None, T]:
+        decision = decide(connection)
+        if not decision.changes:
+            return None, decision.result
+        serial = serial or 1 + last_serial(connection)
+        now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        connection.execute(
+            "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
+            serial=serial,
+            at=now,
+            changes=list(map(to_json, decision.changes)),
+        )
+        for change in decision.changes:
+            apply(change, connection, serial)
+        note(connection, serial, decision.changes)
+        return Recorded(serial=serial, changes=tuple(decision.changes), at=now), decision.result
 
     def tell(self, recorded: Recorded) -> None:
         """Let everybody know what was committed."""
@@ -182,6 +261,12 @@ def project_names(connection: Connection, index: str) -> list[str]:
     return [project for (project,) in connection.rows(found, index=index)]
 
 
+def project_versions(connection: Connection, index: str, project: str) -> list[str]:
+    """A project's versions, sorted as texts; their metadata, which may be large, is not read."""
+    found = 'SELECT version FROM releases WHERE "index" = :index AND project = :project'
+    return sorted(version for (version,) in connection.rows(found, index=index, project=project))
+
+
 def project_releases(connection: Connection, index: str, project: str) -> dict[str, dict[str, Any]]:
     """A project's versions and their metadata."""
     found = 'SELECT version, metadata FROM releases WHERE "index" = :index AND project = :project'
@@ -192,6 +277,27 @@ def project_files(connection: Connection, index: str, project: str) -> list[File
     """Everything that a project has on an index, in the order in which it came."""
     found = 'SELECT record FROM files WHERE "index" = :index AND project = :project ORDER BY serial, path'
     return [_file(record) for (record,) in connection.rows(found, index=index, project=project)]
+
+
+def files_named(connection: Connection, index: str, project: str, name: str) -> list[FileSaved]:
+    """The files of a project with this name, and what lies beside them, in the order in which it came.
+
+    Others may be among them; what matters is that not all of thousands are read.
+    """
+    found = (
+        'SELECT record FROM files WHERE "index" = :index AND project = :project'
+        " AND path LIKE :path ESCAPE '!' ORDER BY serial, path"
+    )
+    literal = name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    rows = connection.rows(found, index=index, project=project, path=f"%/{literal}%")
+    return [_file(record) for (record,) in rows]
+
+
+def release_metadata(connection: Connection, index: str, project: str, version: str) -> dict[str, Any] | None:
+    """One version's metadata; ``None`` if there is no such version."""
+    found = 'SELECT metadata FROM releases WHERE "index" = :index AND project = :project AND version = :version'
+    metadata: dict[str, Any] | None = connection.value(found, index=index, project=project, version=version)
+    return metadata
 
 
 def index_files(connection: Connection, index: str) -> list[FileSaved]:
@@ -227,6 +333,12 @@ def last_touched(connection: Connection, index: str, project: str) -> int:
     """Serial of the last change to anything in a project; 0 if there never was one."""
     found = 'SELECT serial FROM touched WHERE "index" = :index AND project = :project'
     return connection.value(found, index=index, project=project) or 0
+
+
+def moment(connection: Connection, serial: int) -> str:
+    """When a change was recorded, as the journal has it; empty if it is not there."""
+    at: str | None = connection.value("SELECT at FROM journal WHERE serial = :serial", serial=serial)
+    return at or ""
 
 
 def fact(connection: Connection, name: str) -> str | None:

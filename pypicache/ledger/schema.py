@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pypicache.core.errors import BadInput
 from pypicache.core.spec import masked
-from pypicache.ledger.database import Database
+from pypicache.ledger.database import Connection, Database
 from pypicache.ledger.tables import TABLES
 
 REVISION = "0002"  # of the newest migration
@@ -28,16 +28,27 @@ def prepare(database: Database, backups: Path) -> None:
     try:
         with database.transaction() as connection:
             tables = connection.tables()
-            current = None
-            if "alembic_version" in tables:
-                current = connection.value("SELECT version_num FROM alembic_version")
+            current = revision(connection)
         if not tables:
             make(database)
         elif current != REVISION:
             migrate(database.url, backups)
     except database.errors as error:
-        why = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadInput(f"database = {masked(database.url)}: it cannot be used: {why[0]}") from error
+        raise unusable(database, error) from error
+
+
+def unusable(database: Database, error: Exception) -> BadInput:
+    """What an operator is told when a database cannot be used."""
+    why = str(error).strip().splitlines() or [type(error).__name__]
+    return BadInput(f"database = {masked(database.url)}: it cannot be used: {why[0]}")
+
+
+def revision(connection: Connection) -> str | None:
+    """The migration that the tables are as of; ``None`` before the first one."""
+    if "alembic_version" not in connection.tables():
+        return None
+    current: str | None = connection.value("SELECT version_num FROM alembic_version")
+    return current
 
 
 def make(database: Database) -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -133,6 +133,28 @@ class Shelf:
                 os.link(spooled, place)
         spooled.unlink(missing_ok=True)
 
+    def keep_together(self, spooled: str, key: str, ends: Sequence[str]) -> None:
+        """Put a complete, verified file under its key, and what lies beside it. Blocks.
+
+        It survives a power cut from then on; the directory is synced once for all of them.
+
+        :param ends: what the names of the files in the spool and on the shelf end in; the first is that of the file
+            itself, and what is there already stays as it is. Others are replaced.
+        :raises OSError: the disk does not take it.
+        """
+        for end in ends:
+            _sync(spooled + end, os.O_RDONLY, os.fdatasync)
+        place = f"{self.root}/{key}"
+        directory = place.rpartition("/")[0]
+        try:
+            _link(spooled + ends[0], place + ends[0])
+        except FileNotFoundError:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            _link(spooled + ends[0], place + ends[0])
+        for end in ends[1:]:
+            Path(spooled + end).rename(place + end)
+        _sync_directory(directory)
+
     def write(self, key: str, content: bytes) -> None:
         """Put something small under a key, so that it survives a power cut. Blocks.
 
@@ -195,9 +217,18 @@ def _finish(descriptor: int, modified: float | None) -> None:
     os.fdatasync(descriptor)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _link(have: str, place: str) -> None:
+    with suppress(FileExistsError):  # somebody was faster with the same bytes
+        os.link(have, place)
+
+
+def _sync_directory(directory: Path | str) -> None:
+    _sync(directory, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
+
+
+def _sync(place: Path | str, how: int, sync: Callable[[int], None]) -> None:
+    descriptor = os.open(place, how | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)

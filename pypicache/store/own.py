@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +12,8 @@ from weakref import WeakValueDictionary
 
 from twisted.internet.defer import DeferredLock
 
-from pypicache.core.errors import NoRoom
-from pypicache.store.incoming import Incoming
-from pypicache.store.local import FULL, Shelf
+from pypicache.store.incoming import Incoming, no_room, write_file
+from pypicache.store.local import Shelf
 from pypicache.tasks import InThread
 
 T = TypeVar("T")
@@ -56,46 +56,46 @@ class OwnFiles:
         finally:
             lock.release()
 
-    async def keep(self, incoming: Incoming, key: str, modified: float | None) -> None:
-        """Put an upload onto the shelf; it survives a power cut from then on. Its spool file stays.
+    def keep_now(self, incoming: Incoming, key: str, modified: float, beside: Mapping[str, bytes]) -> None:
+        """Put an upload onto the shelf; it survives a power cut from then on. Blocks.
 
+        The upload can be kept again. What lies beside it is put in place of what lies there.
+
+        :param modified: the time to give it, in seconds since the epoch.
+        :param beside: contents by what their names end in.
         :raises NoRoom: the disk does not take it.
         """
-        name = self.shelf.spool / f"own-{next(self._numbers)}"
-
-        def keep() -> None:
-            try:
-                os.link(incoming.path, name)
-                self.shelf.keep(name, key, modified)
-            finally:
-                name.unlink(missing_ok=True)
-
-        await self._written(keep)
+        spooled = f"{self.shelf.spool}/own-{next(self._numbers)}"
+        ends = ["", *beside]
+        failed = True
+        try:
+            incoming.put(spooled)
+            for end, content in beside.items():
+                write_file(spooled + end, content)
+            os.utime(spooled, (modified, modified))
+            self.shelf.keep_together(spooled, key, ends)
+            failed = False
+        except OSError as error:
+            raise no_room(error) from error
+        finally:
+            for end in ends if failed else ends[:1]:  # what lies beside it was moved
+                with suppress(OSError):
+                    Path(spooled + end).unlink()
 
     async def put(self, content: bytes, key: str) -> None:
         """Put something small onto the shelf, in place of what is there.
 
         :raises NoRoom: the disk does not take it.
         """
-        spooled = self.shelf.spool / f"own-{next(self._numbers)}"
 
         def write() -> None:
-            try:
-                spooled.write_bytes(content)
-                self.shelf.path(key).unlink(missing_ok=True)
-                self.shelf.keep(spooled, key, None)
-            finally:
-                spooled.unlink(missing_ok=True)
+            self.shelf.path(key).unlink(missing_ok=True)
+            self.shelf.write(key, content)
 
-        await self._written(write)
-
-    async def _written(self, write: Callable[..., None], *arguments: object) -> None:
         try:
-            await self._in_thread(write, *arguments)
+            await self._in_thread(write)
         except OSError as error:
-            if error.errno in FULL:
-                raise NoRoom(f"the server cannot store this now: {error.strerror}") from error
-            raise
+            raise no_room(error) from error
 
     async def remove(self, key: str) -> None:
         """Take a file off the shelf, and what lies beside it."""

@@ -25,6 +25,7 @@ from pypicache.core.errors import (
     TooMany,
     UpstreamDown,
 )
+from pypicache.web.bodies import body_start
 from pypicache.web.conditions import Unsatisfiable
 from pypicache.web.negotiation import is_form, wants_json
 from pypicache.web.said import for_one
@@ -145,7 +146,7 @@ def problem(request: Request, error: Exception) -> bytes:
         if allowed:
             headers["allow"] = ", ".join(sorted(allowed))
     sentence = _sentence(error, code)
-    if wants_json(header(request, "accept")):
+    if _in_json(request):
         headers["content-type"] = "application/json"
         said = {"message": sentence}
         if is_form(header(request, "content-type")):  # uv shows nothing but "code" (contract clients 2.3)
@@ -159,6 +160,24 @@ def problem(request: Request, error: Exception) -> bytes:
     for name, value in headers.items():
         request.setHeader(name, value)
     return body
+
+
+def _in_json(request: Request) -> bool:
+    """Whether an error is told in JSON: if JSON is asked for, and at some addresses if anything will do.
+
+    Scripts that change something, or fetch a file, seldom send more than ``Accept: */*``, and read ``message``: that is
+    how devpi answers them.
+    """
+    accept = header(request, "accept")
+    if wants_json(accept):
+        return True
+    if accept is not None and ("*/*" not in accept or "text/html" in accept.lower()):
+        return False
+    if b"/+f/" in request.path or b"/+e/" in request.path:
+        return True
+    if request.method == b"POST":
+        return body_start(request) in {b"{", b"["}  # whatever it is called
+    return request.method in {b"PUT", b"PATCH", b"DELETE", b"PUSH"}
 
 
 def reason(sentence: str) -> bytes:

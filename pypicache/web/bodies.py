@@ -34,6 +34,9 @@ class Intake(Protocol):
         :raises PypicacheError: the rest is not to be taken in; the client is told why.
         """
 
+    def answer(self) -> Coroutine[Any, Any, None] | None:
+        """Answers the request, which is here as a whole; ``None`` if that is left to those who answer its address."""
+
     def leave(self) -> None:
         """Let go of everything: the client left, or was refused, or was answered. May be called twice."""
 
@@ -59,12 +62,14 @@ class BodyRequest(Request):
     not read (contract clients 2.4).
 
     :ivar refused: why nothing of the body is taken in; raised by whoever renders the request.
+    :ivar admitted: as of which generation of accounts and indexes it was, to which index, and who sent it.
     :ivar before_head: called before the head of the answer is written, when what was asked for is done.
     """
 
     before_head: Callable[[], None] | None = None
 
     intake: Intake | None = None
+    admitted: tuple[int, Any, Any] | None = None
     dropped = False  # the body was larger than SMALL
     refused: PypicacheError | None = None
     _asked = False  # whether the stream was asked
@@ -206,6 +211,9 @@ class Collected:
             raise TooLarge(f"the body of this request may have {self._most} bytes")
         self.body += piece
 
+    def answer(self) -> None:
+        return None
+
     def leave(self) -> None:
         self.body = bytearray()
 
@@ -222,6 +230,15 @@ def body_of(request: Request) -> bytes:
     request.content.seek(0)
     body: bytes = request.content.read()
     return body
+
+
+def body_start(request: Request) -> bytes:
+    """The first character of a body that is kept in memory, blanks aside; nothing if there is none."""
+    if request.content is None or request.content.closed:
+        return b""
+    request.content.seek(0)
+    start: bytes = request.content.read(64)
+    return start.lstrip()[:1]
 
 
 def json_of(request: Request) -> Any:

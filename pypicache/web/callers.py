@@ -48,8 +48,11 @@ class Callers:
 
     async def of(self, request: Request) -> Caller:
         """Who sends a request; wrong credentials are those of nobody (contract devpi 2.1)."""
-        found = credentials(request)
-        return NOBODY if found is None else await self.accounts.caller(found)
+        said = _said(request)
+        if said is None:
+            return NOBODY
+        found = self.accounts.caller_at_hand(said)
+        return await self.accounts.caller(_complete(said, request)) if found is None else found
 
     def allows(self, caller: Caller, access: IndexAccess, verb: Verb, project: str | None = None) -> bool:
         """Whether the caller may do this with an index or in it; for reading ask :meth:`may_read`."""
@@ -69,13 +72,15 @@ class Callers:
         :param challenge: whether somebody who did not log in, and would upload, is told how to.
         :raises NotFound: they may not even know of the index.
         :raises NeedsLogin: nobody logged in, and uploading or reading needs it.
-        :raises Denied: the caller may not, or nobody logged in (contract devpi 1.4).
+        :raises Denied: the caller may not, or sent an API token that is not good, or nobody logged in (contract devpi
+            1.4).
         """
         if not self.allows(caller, access, verb, project):
             spec = self.spec(access.name)
             if spec is not None and spec.conceal and not self._sees(caller, access):
                 raise NotFound(f"The stage {access.name} could not be found.")
             sentence = f"user {caller.user} cannot {DEEDS.get(verb, verb)} {access.name!r}"
+            require_good_token(caller, sentence)
             if caller.user is None and verb in {Verb.READ, Verb.UPLOAD}:
                 raise NeedsLogin(sentence, challenge)
             raise Denied(sentence)
@@ -112,6 +117,7 @@ class Callers:
         if conceal and spec.conceal and not self.rules.allows(spec.access, self._widened(caller), Verb.READ, project):
             raise NotFound(f"The stage {spec.name} could not be found.")
         sentence = f"user {caller.user} cannot read {spec.name!r}"
+        require_good_token(caller, sentence)
         # The client of devpi understands 403, and takes it for a hint to log in (contract devpi 2.8 and 19.2).
         if caller.user is None and "devpi-client" not in (header(request, "user-agent") or ""):
             raise NeedsLogin(sentence)
@@ -201,6 +207,7 @@ class Callers:
         :raises Denied: with the sentence.
         """
         if not self.rules.allows_account(user, caller, verb):
+            require_good_token(caller, sentence)
             raise Denied(sentence)
 
     def may_make_lasting_tokens(self, caller: Caller) -> bool:
@@ -209,10 +216,28 @@ class Callers:
         return not caller.principals.isdisjoint(modifiers)
 
 
+def require_good_token(caller: Caller, sentence: str) -> None:
+    """Say what is wrong with an API token, before somebody is refused who would have sent a good one.
+
+    :param sentence: what they are refused with otherwise.
+    :raises Denied: 403, not 401, because to ask for credentials is no help (contract devpi-features J).
+    """
+    if caller.unfit is not None:
+        raise Denied(f"{caller.unfit}: {sentence}")
+
+
 def credentials(request: Request) -> Credentials | None:
     """What a request says about who sends it, from the first header that can be read (contract devpi 2.1)."""
-    said = read_credentials(header(request, "x-devpi-auth"), header(request, "authorization"))
-    return None if said is None else evolve(said, address=client_address(request), nearby=is_nearby(request))
+    said = _said(request)
+    return None if said is None else _complete(said, request)
+
+
+def _said(request: Request) -> Credentials | None:
+    return read_credentials(header(request, "x-devpi-auth"), header(request, "authorization"))
+
+
+def _complete(said: Credentials, request: Request) -> Credentials:
+    return evolve(said, address=client_address(request), nearby=is_nearby(request))
 
 
 def read_credentials(devpi_auth: str | None, authorization: str | None) -> Credentials | None:

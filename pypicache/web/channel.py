@@ -30,6 +30,8 @@ class LaneChannel(Answering, HTTPChannel):
                   a file is going out -------------> kept until it has gone
     """
 
+    _HTTPChannel__first_line: int  # 1: a request may begin, perhaps after an empty line
+
     @property
     def served(self) -> ServedRequests:
         """Who is told of the requests."""
@@ -54,6 +56,7 @@ class LaneChannel(Answering, HTTPChannel):
         return bool(
             not self.requests
             and not self._buffer
+            and self._HTTPChannel__first_line == 1
             and self.line_mode
             and self.persistent
             and not self.transport.disconnecting

@@ -16,6 +16,7 @@ from pypicache.core.outside import path_of
 from pypicache.web.answers import problem
 from pypicache.web.bodies import BodyRequest, Intake, Stream
 from pypicache.web.channel import LaneChannel
+from pypicache.web.failures import answered
 from pypicache.web.lane import Lane
 from pypicache.web.places import outside_url
 from pypicache.web.served import ServedRequests
@@ -86,6 +87,11 @@ class Door(Resource):
         if refused is not None:
             request.write(problem(request, refused))
             request.finish()
+            return NOT_DONE_YET
+        intake: Intake | None = getattr(request, "intake", None)
+        answer = None if intake is None else intake.answer()
+        if answer is not None:  # no address has to be looked for, because that was done before the body came
+            answered(request, answer)
             return NOT_DONE_YET
         rendered: bytes | int = self._inside.render(request)
         return rendered

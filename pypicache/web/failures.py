@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,6 +28,23 @@ def failed(_app: object, request: Request, failure: Failure) -> Deferred[None] |
     if isinstance(error, Cut) or request.startedWriting:
         return _cut(request)
     return problem(request, error)
+
+
+def answered(request: Request, work: Coroutine[Any, Any, None]) -> None:
+    """Answer a request without a Klein application, as one would: it ends when the client leaves."""
+    answering: Deferred[None] = Deferred.fromCoroutine(work)
+    request.notifyFinish().addErrback(lambda _: answering.cancel())
+
+    def fail(failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        said = failed(None, request, failure)
+        if isinstance(said, bytes):
+            request.write(said)
+            request.finish()
+
+    answering.addErrback(fail)
+    answering.addErrback(lambda failure: log.failure("a request could not be answered", failure))
 
 
 def _cut(request: Request) -> Deferred[None]:

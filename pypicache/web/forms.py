@@ -32,6 +32,7 @@ class FormIntake:
     """Takes a form in.
 
     :param judge: called with the headers; raises to refuse the request.
+    :param answer: answers the request when the form is here.
     :param spool: makes the spool file for the one file of the form, by the name that the client gives it.
     :ivar incoming: the file of the field ``content``.
     """
@@ -42,12 +43,14 @@ class FormIntake:
         content_type: str,
         *,
         judge: Callable[[], Coroutine[Any, Any, None]],
+        answer: Callable[[FormIntake], Coroutine[Any, Any, None]],
         spool: Callable[[str], Incoming],
         in_thread: InThread,
     ) -> None:
         self.incoming: Incoming | None = None
         self._request = request
         self._judge = judge
+        self._answer = answer
         self._spool = spool
         self._in_thread = in_thread
         self._fields: dict[str, list[str]] = {}
@@ -68,6 +71,9 @@ class FormIntake:
                 self._parser = PushMultipartParser(self._boundary or "", strict=True)
             except MultipartError as error:
                 raise BadInput(f"the form cannot be read: {error}") from error
+
+    def answer(self) -> Coroutine[Any, Any, None]:
+        return self._answer(self)
 
     def take(self, piece: bytes) -> None:
         if self._parser is None:

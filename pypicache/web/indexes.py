@@ -9,7 +9,7 @@ from pypicache.core.errors import Denied
 from pypicache.ledger.state import State
 from pypicache.web.answers import envelope, message_answer
 from pypicache.web.bodies import body_of, json_of
-from pypicache.web.callers import Callers
+from pypicache.web.callers import Callers, require_good_token
 from pypicache.web.failures import failed
 from pypicache.web.segments import application, has_query
 from pypicache.work.indexes import Indexes, options_of
@@ -46,7 +46,7 @@ class IndexAdministration:
         name = f"{user}/{index}"
         await self._require(request, name, Verb.INDEX_MODIFY)
         wanted = options_of(json_of(request))
-        must_change = has_query(request, "error_on_noop") and isinstance(wanted, dict)
+        must_change = has_query(request, "error_on_noop")
         spec = await self.indexes.modify(name, wanted, must_change=must_change)
         [shown] = await self.callers.options(request, spec)
         envelope(request, "indexconfig", shown)
@@ -63,8 +63,11 @@ class IndexAdministration:
     async def _require(self, request: Request, name: str, verb: Verb) -> None:
         spec = self._state.specs.get(name)
         access = IndexAccess(name=name) if spec is None else spec.access
-        if not self.callers.allows(await self.callers.of(request), access, verb):
-            raise Denied(f"no permission to {verb.removeprefix('index_')} index {name}")
+        caller = await self.callers.of(request)
+        if not self.callers.allows(caller, access, verb):
+            sentence = f"no permission to {verb.removeprefix('index_')} index {name}"
+            require_good_token(caller, sentence)
+            raise Denied(sentence)
 
     app.handle_errors(Exception)(failed)  # type: ignore[arg-type]  # an answer that is written returns nothing
 

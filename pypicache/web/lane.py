@@ -23,6 +23,7 @@ from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
 from pypicache.web.said import OCTETS, for_one, page_fields
 
 AT_ONCE = 64 * 2**10  # bytes of a file that are read and sent together with the head
+MOST_AT_ALL = 16_000  # bytes of a head; twisted.web takes a little more, not counting the ends of lines
 PLAIN = b" HTTP/1.1"
 STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n", 304: b"HTTP/1.1 304 Not Modified\r\n"}
 
@@ -92,7 +93,7 @@ class Lane:
         :param data: what came from the client, nothing before it having been left unread.
         """
         head, _, rest = data.partition(b"\r\n\r\n")
-        if rest or len(head) + 4 != len(data):
+        if rest or len(head) + 4 != len(data) or len(data) > MOST_AT_ALL:
             return None
         line, _, fields = head.partition(b"\r\n")
         method, _, target = line.partition(b" ")

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 _MEMBER = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')  # of a comma separated list; commas in quotes are text
 _PARAMETER = re.compile(r'(?:[^;"]|"(?:\\.|[^"\\])*"?)+')
+SHORT_FORM = "application/x-www-form-urlencoded"  # a form without files
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _INSTALLER = re.compile(r"(?:[^ ]* )*(?:distribute|setuptools|pip|pex|uv)/")
 _PIP = re.compile(r"(?:[^ ]* )*pip/(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
@@ -111,7 +112,7 @@ def wants_json(accept: str | None) -> bool:
 def is_form(content_type: str | None) -> bool:
     """Tell whether a body is a form, as uploaders send it."""
     kind = (content_type or "").partition(";")[0].strip().lower()
-    return kind in {"multipart/form-data", "application/x-www-form-urlencoded"}
+    return kind in {"multipart/form-data", SHORT_FORM}
 
 
 def is_installer(user_agent: str | None) -> bool:

@@ -26,9 +26,9 @@ class Answering:
     transport: Any  # plain TCP, a socket file, TLS or one in memory
     served: Any  # ServedRequests
     persistent: Any = True  # whether another request may follow
-    timeOut: Any  # noqa: N815 -- of twisted's protocols: seconds between requests
     setTimeout: Any  # noqa: N815 -- of twisted's protocols
     dataReceived: Any
+    resumeProducing: Any
     loseConnection: Any
     _outgoing: Outgoing | None = None
     _client: str | None = None
@@ -63,7 +63,6 @@ class Answering:
     def sent(self, reply: Reply, held: bytes) -> None:
         """A file has gone out; go on with what the client sent meanwhile."""
         self._outgoing = None
-        self.setTimeout(self.timeOut)
         self._over(reply)
         if held:
             self.dataReceived(held)
@@ -90,11 +89,12 @@ class Outgoing:
         self._part = part
         self._plain = plain
         self._held = bytearray()
+        self._patience: float | None = None  # seconds for which the channel waits for a request
 
     def begin(self) -> None:
         """Take the place of the channel as the one who produces."""
         transport = self._channel.transport
-        self._channel.setTimeout(None)
+        self._patience = self._channel.setTimeout(None)
         transport.unregisterProducer()
         transport.registerProducer(self, False)
 
@@ -135,7 +135,8 @@ class Outgoing:
         transport = self._channel.transport
         transport.unregisterProducer()
         transport.registerProducer(self._channel, True)
-        transport.resumeProducing()
+        self._channel.resumeProducing()  # it may have been told to pause by what was written before
+        self._channel.setTimeout(self._patience)
         self._channel.sent(self._reply, bytes(self._held))
 
     def stopProducing(self) -> None:

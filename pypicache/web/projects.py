@@ -77,7 +77,7 @@ class Projects:
         try:
             releases = await self._releases(index, name, own_only=has_query(request, "ignore_bases"))
         except NotFound as error:
-            raise NotFound(f"no project {project!r}") from error
+            raise NotFound(f"no project {name!r}") from error
         base = outside_url(request, self._configured_url)
         envelope(request, "projectconfig", {version: data(release, base) for version, release in releases.items()})
 
@@ -214,7 +214,7 @@ def _link(link: Link, base: str) -> dict[str, object]:
 
 def href(base: str, index: str, path: str) -> str:
     """The absolute address of a file; the devpi client compares its beginning with that of the index."""
-    return f"{base}/{quote(index, safe='/@')}/{quote(path, safe='/+')}"
+    return f"{base}/{quote(index, safe='/@')}/{quote(path, safe='/+!')}"
 
 
 def describe(file: File, project: str, version: str) -> dict[str, object]:

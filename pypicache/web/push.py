@@ -14,9 +14,10 @@ from pypicache.core.model import index_name
 from pypicache.core.stage import StageSpec
 from pypicache.index.catalog import Catalog, Index
 from pypicache.web.answers import envelope, header
-from pypicache.web.bodies import json_of
-from pypicache.web.callers import Callers
+from pypicache.web.bodies import body_start, json_of
+from pypicache.web.callers import Callers, require_good_token
 from pypicache.web.failures import failed
+from pypicache.web.negotiation import SHORT_FORM
 from pypicache.web.segments import application
 from pypicache.work.external import External, Repository
 from pypicache.work.push import Push, Wanted
@@ -24,7 +25,7 @@ from pypicache.work.push import Push, Wanted
 COMMON = frozenset({"name", "version", "no_docs", "only_docs"})
 INSIDE = COMMON | {"targetindex"}
 OUTSIDE = COMMON | {"posturl", "username", "password", "register_project"}
-FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+FORMS = frozenset({"multipart/form-data", SHORT_FORM})
 XML = frozenset({"text/xml", "application/xml"})
 
 
@@ -35,7 +36,11 @@ def media_type(request: Request) -> str:
 
 def is_push(request: Request) -> bool:
     """Tell pushes from what else is posted to an index: forms of uploaders, and searches."""
-    return request.method == b"PUSH" or media_type(request) not in FORMS | XML
+    kind = media_type(request)
+    if request.method == b"PUSH" or kind not in FORMS | XML:
+        return True
+    # curl and others call whatever they post a form, unless they are told better.
+    return kind == SHORT_FORM and body_start(request) == b"{"
 
 
 class PushWire:
@@ -58,6 +63,7 @@ class PushWire:
         order = json_of(request)
         wanted = _wanted(order)
         if not self.callers.may_read(caller, source.spec, wanted.project):
+            require_good_token(caller, "package read forbidden")
             raise Denied("package read forbidden")
         parcel = await self.push.look(source, wanted)
         if "targetindex" in order or "posturl" not in order:
@@ -85,13 +91,16 @@ class PushWire:
             raise BadInput("targetindex not in format user/index") from None
         spec = self._readable(caller, full).spec
         if not isinstance(spec, StageSpec) or not self.callers.allows(caller, spec.access, Verb.UPLOAD, wanted.project):
+            sentence = f"user {caller.user!r} cannot upload to {full!r}"
+            require_good_token(caller, sentence)
             # The devpi client expects 401 of everybody here, also of those who have logged in (contract devpi 13.1).
-            raise NeedsLogin(f"user {caller.user!r} cannot upload to {full!r}", challenge=False)
+            raise NeedsLogin(sentence, challenge=False)
         return spec
 
     def _may_send(self, caller: Caller, source: Index, wanted: Wanted) -> None:
         if not self.callers.allows(caller, source.spec.access, Verb.UPLOAD, wanted.project):
             sentence = f"user {caller.user!r} cannot upload to {source.name!r}, so not push from there to elsewhere"
+            require_good_token(caller, sentence)
             raise NeedsLogin(sentence, challenge=False) if caller.user is None else Denied(sentence)
 
     app.handle_errors(Exception)(failed)  # type: ignore[arg-type]  # an answer that is written returns nothing

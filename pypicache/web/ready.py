@@ -8,51 +8,102 @@ from hashlib import sha256
 from urllib.parse import quote
 
 import zstandard
-from attrs import define, field
+from attrs import define, field, frozen
 
+from pypicache.core.changes import ReleaseGone
 from pypicache.core.model import File, Project
 from pypicache.core.simple_write import render_html, render_json
-from pypicache.tasks import InThread, Once
+from pypicache.ledger.ledger import Recorded
+from pypicache.memory_coded import Coded, CodedPages, Place
+from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
 
-LARGE = 200  # files; pages with more are rendered and compressed in a thread
-Key = tuple[str, str, str, str]
+GZIP_LEVEL = 3  # pages are mostly digests: 6 takes 2.6 times as long and saves 6 % of the bytes
+LARGE = 40  # files; pages with more are rendered and compressed in a thread
+STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
+ENTRY = 600  # bytes; what an entry takes besides its bodies
+Key = tuple[str, str, str, str]  # path of the outside URL, index, project, format
 
 
 @define
 class _Rendered:
+    """A page in the content codings that were asked for, of one revision of its project."""
+
     revision: str
-    plain: bytes
-    digest: str
+    digest: str  # of the plain page
     coded: dict[Coding, Ready] = field(factory=dict)
 
     @property
     def weight(self) -> int:
-        return len(self.plain) + sum(len(ready.body) for ready in self.coded.values())
+        return ENTRY + sum(len(ready.body) for ready in self.coded.values())
+
+
+@frozen(kw_only=True)
+class _Made:
+    """A page that was compressed just now, or read from where it is stored."""
+
+    digest: str
+    ready: Ready
+    size: int  # bytes of the plain page; 0: it is stored already
+
+
+@frozen(kw_only=True)
+class Figures:
+    """How much is ready, and how often that was of use."""
+
+    bytes: int
+    most_bytes: int
+    pages: int
+    hits: int
+    misses: int  # pages that had to be made or read
 
 
 def compress(body: bytes, coding: Coding) -> bytes:
     """Bring a body into a content coding."""
     if coding is Coding.GZIP:
-        return gzip.compress(body, 6, mtime=0)
+        return gzip.compress(body, GZIP_LEVEL, mtime=0)
     if coding is Coding.ZSTD:
         return zstandard.ZstdCompressor(level=3).compress(body)
     return body
 
 
-class ReadyPages:
-    """Rendered pages, kept up to a number of bytes; what is not used for the longest time goes first.
+def expand(body: bytes, coding: Coding) -> bytes:
+    """Take a body of our own out of a content coding."""
+    if coding is Coding.GZIP:
+        return gzip.decompress(body)
+    if coding is Coding.ZSTD:
+        return zstandard.ZstdDecompressor().decompress(body)
+    return body
 
-    A page is ready as long as its project has the same revision.
+
+class ReadyPages:
+    """Pages in memory, up to a number of bytes; what is not used for the longest time goes first.
+
+    A page is ready as long as its project has the same revision. Large pages are stored as well, compressed, so that a
+    restart does not compress them again. The plain rendering is not kept where clients take it compressed; another
+    coding is made from the one that is there.
+
+    :param most_bytes: of all bodies, in all codings, and of the entries themselves.
     """
 
-    def __init__(self, in_thread: InThread, most_bytes: int = 64 * 2**20) -> None:
+    def __init__(self, in_thread: InThread, stored: CodedPages, tasks: Tasks, most_bytes: int) -> None:
         self._in_thread = in_thread
+        self._stored = stored
+        self._tasks = tasks
         self._most_bytes = most_bytes
         self._pages: OrderedDict[Key, _Rendered] = OrderedDict()
         self._weight = 0
+        self._hits = 0
+        self._misses = 0
         self._making: Once[tuple[Key, str, Coding], Ready] = Once()
+
+    def figures(self) -> Figures:
+        """For ``+status``."""
+        return Figures(
+            bytes=self._weight, most_bytes=self._most_bytes, pages=len(self._pages), hits=self._hits,
+            misses=self._misses,
+        )  # fmt: skip
 
     def at_hand(self, key: Key, coding: Coding) -> tuple[str, Ready] | None:
         """A page that is ready, and the revision of the project that it shows; ``None`` if it has to be made."""
@@ -61,6 +112,7 @@ class ReadyPages:
         if rendered is None or ready is None:
             return None
         self._pages.move_to_end(key)
+        self._hits += 1
         return rendered.revision, ready
 
     async def page(self, prefix: str, index: str, project: Project, format_: Format, coding: Coding) -> Ready:
@@ -70,39 +122,85 @@ class ReadyPages:
         """
         key = (prefix, index, project.name, format_.name)
         found = self.at_hand(key, coding)
-        if found is not None and found[0] == project.revision:
-            return found[1]
+        if found is not None:
+            if found[0] == project.revision:
+                return found[1]
+            self._hits -= 1  # it shows how the project was
+        self._misses += 1
         question = (key, project.revision, coding)
         return await self._making.start(question, lambda: self._make(key, project, format_, coding)).join()
 
     async def _make(self, key: Key, project: Project, format_: Format, coding: Coding) -> Ready:
-        def make() -> tuple[_Rendered, Ready]:
-            rendered = self._pages.get(key)
-            if rendered is None or rendered.revision != project.revision:
-                plain = _render(key[0], key[1], project, format_)
-                rendered = _Rendered(project.revision, plain, sha256(plain).hexdigest()[:32])
-            etag = f"{rendered.digest}-{format_.letter}{coding.letter}"
-            return rendered, Ready(etag=etag, body=compress(rendered.plain, coding))
+        rendered = self._pages.get(key)
+        if rendered is not None and rendered.revision != project.revision:
+            rendered = None
+        large = len(project.files) > LARGE
+        made = None if rendered is not None or not large else await self._read(key, project, format_, coding)
+        if made is None:
+            made = (
+                await self._in_thread(_make, key, project, format_, coding, rendered)
+                if large
+                else _make(key, project, format_, coding, rendered)
+            )
+        assert isinstance(made, _Made)
+        self._put(key, project.revision, coding, made)
+        if made.size >= STORED and coding is not Coding.IDENTITY:
+            store = self._stored.put(
+                _place(key, coding), project.revision, Coded(digest=made.digest, body=made.ready.body)
+            )
+            self._tasks.keep(store, f"storing the page of {project.name}")
+        return made.ready
 
-        rendered, ready = await self._in_thread(make) if len(project.files) > LARGE else make()
-        self._put(key, rendered, coding, ready)
-        return ready
+    async def _read(self, key: Key, project: Project, format_: Format, coding: Coding) -> _Made | None:
+        found = None if coding is Coding.IDENTITY else await self._stored.get(_place(key, coding), project.revision)
+        if found is None:
+            return None
+        return _Made(digest=found.digest, ready=_ready(found.digest, format_, coding, found.body), size=0)
 
-    def _put(self, key: Key, rendered: _Rendered, coding: Coding, ready: Ready) -> None:
-        before = self._pages.pop(key, None)
-        if before is not None:
-            self._weight -= before.weight
-            if before.revision == rendered.revision:
-                rendered = before
-        rendered.coded[coding] = ready
+    def _put(self, key: Key, revision: str, coding: Coding, made: _Made) -> None:
+        rendered = self._pages.pop(key, None)
+        if rendered is not None:
+            self._weight -= rendered.weight
+        if rendered is None or rendered.revision != revision or rendered.digest != made.digest:
+            rendered = _Rendered(revision, made.digest)
+        rendered.coded[coding] = made.ready
         self._pages[key] = rendered
         self._weight += rendered.weight
-        while self._weight > self._most_bytes and len(self._pages) > 1:
+        while self._weight > self._most_bytes and self._pages:
             self._weight -= self._pages.popitem(last=False)[1].weight
+
+    def follow(self, recorded: Recorded) -> None:
+        """Remove stored pages that show what was deleted, now rather than when somebody asks for them again."""
+        for project in {change.project for change in recorded.changes if isinstance(change, ReleaseGone)}:
+            self._tasks.keep(self._stored.forget(project), f"forgetting the pages of {project}")
+
+
+def _ready(digest: str, format_: Format, coding: Coding, body: bytes) -> Ready:
+    return Ready(etag=f"{digest}-{format_.letter}{coding.letter}", body=body)
+
+
+def _place(key: Key, coding: Coding) -> Place:
+    return Place(prefix=key[0], index=key[1], project=key[2], format=key[3], coding=coding.name)
+
+
+def _make(key: Key, project: Project, format_: Format, coding: Coding, before: _Rendered | None) -> _Made:
+    """Write a page, unless it is there in another coding, and compress it; for a thread where it is large."""
+    other = None if before is None else next(iter(list(before.coded.items())), None)
+    if before is not None and other is not None:
+        plain, digest = expand(other[1].body, other[0]), before.digest
+    else:
+        plain = _render(key[0], key[1], project, format_)
+        digest = sha256(plain).hexdigest()[:32]
+    return _Made(digest=digest, ready=_ready(digest, format_, coding, compress(plain, coding)), size=len(plain))
 
 
 def _render(prefix: str, index: str, project: Project, format_: Format) -> bytes:
+    starts: dict[str, str] = {}
+
     def url_of(file: File) -> str:
-        return f"{prefix}/{quote(file.index or index, safe='/@')}/{quote(file.path, safe='/+')}"
+        start = starts.get(file.index)
+        if start is None:
+            start = starts[file.index] = f"{prefix}/{quote(file.index or index, safe='/@')}/"
+        return start + quote(file.path, safe="/+")
 
     return render_json(project, url_of) if format_ is Format.JSON else render_html(project, url_of)

@@ -58,10 +58,10 @@ class ServedRequests:
         """A request was answered; the texts are as they came."""
         if not self._waiting:
             self._clock.callLater(EVERY, self.tell)
-        target = uri.decode("latin-1")
+        verb, target = method.decode("latin-1"), uri.decode("latin-1")
         self._waiting.append(
             Served(
-                time.time(), client, method.decode("latin-1"),
+                time.time(), client, verb if verb.isprintable() else _printable(verb),
                 target[:1000] if target.isprintable() else _printable(target)[:1000], status, size, agent[:80],
             )
         )  # fmt: skip

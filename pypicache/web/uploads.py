@@ -9,7 +9,7 @@ from twisted.web.server import Request
 
 from pypicache.core.access import Caller, Verb
 from pypicache.core.changes import FileSaved
-from pypicache.core.errors import BadInput, Denied, NeedsLogin, NotFound, TooLarge
+from pypicache.core.errors import BadInput, Denied, Gone, NeedsLogin, NotFound, TooLarge
 from pypicache.core.form import Form
 from pypicache.core.model import ProjectName, project_name
 from pypicache.core.stage import StageSpec
@@ -17,12 +17,12 @@ from pypicache.ledger.ledger import Ledger, file_at
 from pypicache.ledger.state import State
 from pypicache.tasks import InThread
 from pypicache.web.answers import NotAcceptable, answer, envelope, header, reason
-from pypicache.web.bodies import BodyRequest, Collected, Intake, json_of
+from pypicache.web.bodies import SMALL, BodyRequest, Collected, Intake, body_of, json_of
 from pypicache.web.callers import Callers
 from pypicache.web.conditions import not_modified
 from pypicache.web.failures import failed
 from pypicache.web.forms import MOST_TEXT, FormIntake
-from pypicache.web.negotiation import is_form
+from pypicache.web.negotiation import SHORT_FORM, is_form
 from pypicache.web.segments import application
 from pypicache.work.publish import Publisher, Stored
 from pypicache.work.yank import yank
@@ -69,17 +69,25 @@ class Uploads:
         if len(parts) == 6 and parts[2] == "+f":
             return Collected(lambda: self._admit_tox(request, "/".join(parts[:2])), MOST_TOX)
         if is_form(content_type) and (len(parts) == 2 or (len(parts) == 3 and parts[2] == "legacy")):
-            return FormIntake(
-                request,
-                content_type,
-                judge=lambda: self._admit(request, "/".join(parts[:2]), length),
-                spool=lambda name: self.publisher.files.incoming(name, self._most),
-                in_thread=self._in_thread,
-            )
+            if SHORT_FORM in content_type.lower() and length is not None and length <= SMALL:
+                return None  # it may be JSON under a wrong name, which only its body tells
+            return self._intake(request, content_type, "/".join(parts[:2]), length)
         return None
 
-    async def _admit(self, request: Request, index: str, length: int | None) -> None:
-        await self._uploader(request, index)
+    def _intake(self, request: BodyRequest, content_type: str, index: str, length: int | None) -> FormIntake:
+        return FormIntake(
+            request,
+            content_type,
+            judge=lambda: self._admit(request, index, length),
+            answer=lambda intake: self._answer(request, index, intake),
+            spool=lambda name: self.publisher.files.incoming(name, self._most),
+            in_thread=self._in_thread,
+        )
+
+    async def _admit(self, request: BodyRequest, index: str, length: int | None) -> None:
+        generation = self._state.generation
+        spec, caller = await self._uploader(request, index)
+        request.admitted = (generation, spec, caller)
         if length is not None and length > self._most + MOST_TEXT:
             raise TooLarge(f"content: the file may have {self._most} bytes here (max_upload_size)")
 
@@ -89,9 +97,15 @@ class Uploads:
         try:
             self.callers.require(caller, spec.access, Verb.TOXRESULT_UPLOAD)
         except (Denied, NeedsLogin) as error:
-            raise Denied(f"{error}; devpi test --no-upload runs the tests without sending their results") from error
+            advice = "devpi test --no-upload runs the tests without sending their results"
+            raise Denied(f"no permission to upload tox results: {error}; {advice}") from error
 
     async def _uploader(self, request: Request, index: str, project: str | None = None) -> tuple[StageSpec, Caller]:
+        admitted: tuple[int, StageSpec, Caller] | None = getattr(request, "admitted", None)
+        if admitted is not None:
+            generation, spec, caller = admitted
+            if generation == self._state.generation and spec.name == index and caller.scope is None:
+                return spec, caller  # nothing changed while the body came; tokens may be limited to projects
         spec = self.stage(index)
         caller = await self.callers.of(request)
         self.callers.require(caller, spec.access, Verb.UPLOAD, project)
@@ -117,17 +131,31 @@ class Uploads:
     @app.route("/<user>/<index>", methods=["POST"])
     async def upload(self, request: Request, user: str, index: str) -> None:
         """What tools that upload send (contract devpi 12, contract clients 2)."""
-        intake = getattr(request, "intake", None)
-        if not isinstance(intake, FormIntake):
-            raise BadInput("Bad request: could not decode json")
+        await self._answer(request, f"{user}/{index}", await self._form(request, f"{user}/{index}"))
+
+    async def _answer(self, request: Request, index: str, intake: FormIntake) -> None:
         try:
-            stored = await self._publish(request, f"{user}/{index}", intake)
+            stored = await self._publish(request, index, intake)
         finally:
             intake.leave()
         request.setResponseCode(200, reason(stored.sentence) or None)
         request.setHeader(b"content-type", HTML)
         request.setHeader(b"content-length", b"0")
         request.finish()
+
+    async def _form(self, request: Request, index: str) -> FormIntake:
+        """The form that was taken in while it came, or now that a short one is here."""
+        intake = getattr(request, "intake", None)
+        if isinstance(intake, FormIntake):
+            return intake
+        content_type = header(request, "content-type") or ""
+        if SHORT_FORM not in content_type.lower() or not isinstance(request, BodyRequest):
+            raise BadInput("Bad request: could not decode json")
+        body = body_of(request)
+        intake = self._intake(request, content_type, index, len(body))
+        await intake.admit()
+        intake.take(body)
+        return intake
 
     async def _publish(self, request: Request, index: str, intake: FormIntake) -> Stored:
         form = intake.form()
@@ -140,6 +168,8 @@ class Uploads:
                 return await self.publisher.file(spec, caller.user, form, intake.hand_over())
             case "doc_upload":
                 return await self.publisher.docs(spec, caller.user, form, intake.hand_over())
+            case "submit_pkg_info":
+                raise Gone("action 'submit_pkg_info' is not supported any more; upload a file instead")
             case action:
                 raise BadInput(f"action {action[:40]!r} not supported")
 

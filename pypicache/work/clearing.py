@@ -62,7 +62,7 @@ class Clearing:
 
     async def _files(self, keys: Iterable[tuple[str, str]]) -> None:
         for some in _batches(keys):
-            await self._ledger.change(partial(self._unlisted, some))
+            await self._ledger.change(partial(self._unlisted, some), alone=True)
 
     def _unlisted(self, keys: Iterable[tuple[str, str]], connection: Any) -> Decision[None]:
         for index, path in keys:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipExtFile, ZipFile
 
 from attrs import frozen
@@ -54,13 +53,13 @@ def is_final(version: str) -> bool:
     return isinstance(order, Version) and not order.is_prerelease
 
 
-def check_zip(place: Path) -> None:
-    """Look into a ZIP archive; blocks.
+def check_zip(stream: BinaryIO) -> None:
+    """Look into a ZIP archive, and close it; blocks.
 
     :raises BadInput: it is none.
     """
     try:
-        with ZipFile(place) as archive:
+        with stream, ZipFile(stream) as archive:
             if len(archive.namelist()) > MOST_MEMBERS:
                 raise BadInput(f"content: the archive has more than {MOST_MEMBERS} members")
     except _BROKEN as error:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from pypicache.core.addresses import web_address
 from pypicache.core.changes import IndexSaved
 from pypicache.core.errors import BadInput, Conflict, Denied, NotFound
 from pypicache.core.model import index_name
-from pypicache.core.spec import IGNORED_ON_MIRRORS, MIRROR_KEYS, MirrorSpec, boolean
+from pypicache.core.spec import IGNORED_ON_MIRRORS, MIRROR_KEYS, STARS, SWITCHES, MirrorSpec, UpstreamURL, boolean
 from pypicache.core.stage import StageSpec, edited
 from pypicache.ledger.ledger import Decision, Ledger, all_indexes, departure, index_options, user_record
 from pypicache.ledger.state import Spec, spec_of
-
-STARS = "****:****@"
 
 
 class Indexes:
@@ -132,7 +132,17 @@ def _checked(name: str, options: Mapping[str, object]) -> Spec:
         if unknown:
             listed = ", ".join(f"{key}={options[key]}" for key in unknown)
             raise BadInput(f"indexconfig got unexpected keyword arguments: {listed}")
+    for key in SWITCHES:
+        if options.get(key) is not None:
+            _check_switch(key, options[key])
     return spec_of(name, options)
+
+
+def _check_switch(key: str, value: object) -> None:
+    try:
+        boolean(key, value)
+    except BadInput as error:
+        raise BadInput(f"Unknown boolean value {value!r}.") from error  # the sentence of contract devpi 7.1
 
 
 def _check_bases(connection: Any, spec: Spec, before: Sequence[str]) -> None:
@@ -147,11 +157,12 @@ def _check_bases(connection: Any, spec: Spec, before: Sequence[str]) -> None:
 def _unmasked(before: Spec, wanted: Mapping[str, object]) -> dict[str, object]:
     """The options with the credentials that the client was not shown."""
     url = wanted.get("mirror_url")
-    if not isinstance(before, MirrorSpec) or not isinstance(url, str) or STARS not in url:
+    if not isinstance(before, MirrorSpec) or not isinstance(url, str) or f"{STARS}@" not in url:
         return dict(wanted)
-    if before.url is None or url != str(before.url):
+    given = UpstreamURL.parse("mirror_url", url)
+    if before.url is None or before.url.user is None or given.base != before.url.base:
         raise BadInput("mirror_url: the stars stand for the credentials of another address; give those of this one")
-    return {**wanted, "mirror_url": before.url.full()}
+    return {**wanted, "mirror_url": evolve(before.url, spelled=given.spelled).full()}
 
 
 def options_of(body: Any) -> dict[str, Any] | list[str]:

@@ -15,6 +15,7 @@ from pypicache.ledger.ledger import Ledger
 from pypicache.memory import Memory
 from pypicache.store.eviction import Evictor
 from pypicache.store.library import Library
+from pypicache.turns import Length, Turns
 from pypicache.upstream.client import Upstream
 
 
@@ -45,6 +46,8 @@ class Overview:
         ledger: Ledger,
         figures: Figures,
         clock: IReactorTime,
+        turns: Turns,
+        ready: Callable[[], Mapping[str, int]],
     ) -> None:
         self.node = node
         self._catalog = catalog
@@ -55,6 +58,8 @@ class Overview:
         self._ledger = ledger
         self._figures = figures
         self._clock = clock
+        self._turns = turns
+        self._ready = ready
         self.workers: Callable[[], Sequence[Mapping[str, object]]] = tuple  # replaced where there are some
 
     async def status(self) -> dict[str, object]:
@@ -92,6 +97,8 @@ class Overview:
             "traffic": {
                 name: count for name, count in asdict(self._figures).items() if not name.startswith("evicted_")
             },
+            "ready_pages": dict(self._ready()),
+            "reactor": {"start": _turns(self._turns.since_start()), "recent": _turns(self._turns.recent())},
             "downloads": self._downloads(now),
             "upstreams": self._upstreams(now),
             "indexes": [await self._index(index) for index in self._catalog],
@@ -140,3 +147,7 @@ class Overview:
             "mirror_url": options.get("mirror_url"),
             "projects": await self._memory.count_projects(index.name) if isinstance(index, Mirror) else None,
         }
+
+
+def _turns(length: Length) -> Mapping[str, float]:
+    return {"worst": round(length.worst, 6), "p99": round(length.p99, 6), "turns": length.turns}

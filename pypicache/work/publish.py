@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,15 +16,22 @@ from pypicache.core.attestations import provenance
 from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseSaved
 from pypicache.core.errors import BadInput, Conflict, NotFound, PypicacheError
 from pypicache.core.form import Form
-from pypicache.core.metadata import CoreMetadata, Release, combined
+from pypicache.core.metadata import Release, combined
 from pypicache.core.model import ProjectName
 from pypicache.core.stage import StageSpec
-from pypicache.ledger.ledger import Decision, Ledger, file_at, project_files, project_releases
+from pypicache.ledger.database import Connection
+from pypicache.ledger.ledger import (
+    Decision,
+    Ledger,
+    file_at,
+    files_named,
+    project_releases,
+    release_metadata,
+)
 from pypicache.store.incoming import Incoming
 from pypicache.store.own import OwnFiles
 from pypicache.tasks import InThread, Shared
 from pypicache.work.checking import (
-    Upload,
     check_archive,
     check_attestations,
     check_digests,
@@ -67,7 +75,7 @@ class Publisher:
         saved = ReleaseSaved(index=spec.name, project=project, version=version, metadata=metadata)
 
         def decide(connection: Any) -> Decision[None]:
-            known = project_releases(connection, spec.name, project).get(version)
+            known = release_metadata(connection, spec.name, project, version)
             return Decision([] if known == saved.metadata else [saved], None)
 
         await self._ledger.change(decide)
@@ -82,24 +90,29 @@ class Publisher:
         return await self._to_the_end(self._file(spec, user, form, incoming), incoming)
 
     async def _file(self, spec: StageSpec, user: str | None, form: Form, incoming: Incoming) -> Stored:
-        upload = check_file(form, incoming.name)
-        digests = incoming.digests
-        check_digests(form, digests)
-        metadata, text = await self._in_thread(_look_inside, upload, incoming)
-        attestations = check_attestations(upload, digests["sha256"])
-        requires = form.text("requires_python") if metadata is None else metadata.requires_python
-        saved = self._saved(spec, upload.project, upload.version, RELEASE, upload.name, incoming, user)
-        saved = evolve(
-            saved,
-            requires_python=requires or None,
-            core_metadata=None if text is None else sha256(text).hexdigest(),
-            attested=bool(attestations),
-        )
-        beside = {".metadata": text} if text is not None else {}
-        if attestations:
-            beside[".provenance"] = provenance(attestations, spec.name, user)
-        archive = None if metadata is None else metadata.release
-        return await self._store(spec, saved, form.release(), archive, incoming, beside)
+        now = self.now()
+
+        def prepare() -> Parcel | Stored:
+            upload = check_file(form, incoming.name)
+            digests = incoming.digests
+            check_digests(form, digests)
+            with incoming.open() as stream:
+                metadata, text = check_archive(upload, stream)
+            attestations = check_attestations(upload, digests["sha256"])
+            requires = form.text("requires_python") if metadata is None else metadata.requires_python
+            saved = evolve(
+                _saved(spec, upload.project, upload.version, RELEASE, upload.name, incoming, user, now),
+                requires_python=requires or None,
+                core_metadata=None if text is None else sha256(text).hexdigest(),
+                attested=bool(attestations),
+            )
+            beside = {".metadata": text} if text is not None else {}
+            if attestations:
+                beside[".provenance"] = provenance(attestations, spec.name, user)
+            archive = None if metadata is None else metadata.release
+            return self._kept(Parcel(spec, saved, form.release(), archive, incoming, beside, now.timestamp() // 1))
+
+        return await self._record(prepare)
 
     async def docs(self, spec: StageSpec, user: str | None, form: Form, incoming: Incoming) -> Stored:
         """Add the documentation of a release, a ZIP archive; there is at most one per release.
@@ -111,12 +124,16 @@ class Publisher:
 
     async def _docs(self, spec: StageSpec, user: str | None, form: Form, incoming: Incoming) -> Stored:
         form = await self._with_version(spec, form)
-        project, version = check_release(form)
-        check_digests(form, incoming.digests)
-        await self._in_thread(check_zip, incoming.path)
-        name = f"{project}-{version}.doc.zip"
-        saved = self._saved(spec, project, version, DOCS, name, incoming, user)
-        return await self._store(spec, saved, form.release(), None, incoming, {})
+        now = self.now()
+
+        def prepare() -> Parcel | Stored:
+            project, version = check_release(form)
+            check_digests(form, incoming.digests)
+            check_zip(incoming.open())
+            saved = _saved(spec, project, version, DOCS, f"{project}-{version}.doc.zip", incoming, user, now)
+            return self._kept(Parcel(spec, saved, form.release(), None, incoming, {}, now.timestamp() // 1))
+
+        return await self._record(prepare)
 
     async def _with_version(self, spec: StageSpec, form: Form) -> Form:
         if form.has("version"):
@@ -140,7 +157,7 @@ class Publisher:
             found = await self._ledger.read(lambda connection: file_at(connection, spec.name, path))
             if found is None or found.kind != RELEASE:
                 raise NotFound(f"no release file found at {path}")
-            stored = await self._ledger.read(lambda c: project_files(c, spec.name, found.project))
+            stored = await self._ledger.read(lambda c: files_named(c, spec.name, found.project, found.name))
             number = _next_number([file.path for file in stored if file.kind == TOX and file.of == path])
             now = self.now()
             place = f"{path}.toxresult-{now:%Y%m%d%H%M%S}-{number}"
@@ -178,81 +195,55 @@ class Publisher:
 
         return await Shared(whole()).join()
 
-    def _saved(
-        self, spec: StageSpec, project: ProjectName, version: str, kind: str, name: str, incoming: Incoming,
-        user: str | None,
-    ) -> FileSaved:  # fmt: skip
-        now = self.now()
-        digest = incoming.digests["sha256"]
-        return FileSaved(
-            index=spec.name,
-            project=project,
-            version=version,
-            kind=kind,
-            path=f"+f/{digest[:3]}/{digest[3:16]}/{name}",
-            name=name,
-            hashes={"sha256": digest},
-            size=incoming.size,
-            uploaded=stamp(now),
-            log=[{"what": "upload", "who": user, "when": when(now), "dst": spec.name}],
-        )
+    def _kept(self, parcel: Parcel) -> Parcel | Stored:
+        """Keep the bytes, unless the upload is refused, or done, without a byte being moved. Blocks."""
+        if self._ledger.read_now(parcel.judge).identical:
+            return parcel.same
+        # First the bytes, then the record: a crash between leaves a file that nothing refers to, never a record of a
+        # file that is not there.
+        self._keep(parcel)
+        return parcel
 
-    async def _store(
-        self,
-        spec: StageSpec,
-        saved: FileSaved,
-        form: Release,
-        archive: Release | None,
-        incoming: Incoming,
-        beside: Mapping[str, bytes],
-    ) -> Stored:
-        """Keep the bytes, then record them; once for each content, whoever else uploads the same now."""
-        kept = "volatile" if spec.volatile else "non volatile"
-        same = Stored(sentence=f"Upload of identical file to {kept} index.", new=False)
+    def _keep(self, parcel: Parcel) -> None:
+        self.files.keep_now(parcel.incoming, parcel.key, parcel.modified, parcel.beside)
 
-        def judge(connection: Any) -> Verdict:
-            return verdict(project_files(connection, spec.name, saved.project), saved, spec)
-
-        key = f"{spec.name}/{saved.path}"
-        keys = [key, *(key + end for end in beside)]
-
-        def decide(connection: Any) -> Decision[Stored]:
-            found = judge(connection)
-            if found.identical:
-                return Decision([], same)
-            # Bytes of deleted files are removed in transactions as well: those of the same file, uploaded and deleted
-            # before, may have been taken off the shelf since we put ours there.
-            if not all(self.files.shelf.holds(one) for one in keys):
-                raise _Vanished(key)
-            known = project_releases(connection, spec.name, saved.project).get(saved.version)
-            merged = combined(known, form, archive)
-            changes: list[Change] = [FileGone(index=spec.name, path=file.path) for file in found.replaced]
-            if merged != known:
-                release = ReleaseSaved(index=spec.name, project=saved.project, version=saved.version, metadata=merged)
-                changes.append(release)
-            changes.append(evolve(saved, log=[*found.log, *saved.log]))
-            return Decision(changes, Stored())
-
-        def undo(connection: Any) -> Decision[None]:
-            if file_at(connection, spec.name, saved.path) is None:
-                self.files.remove_now(key)
-            return Decision([], None)
-
-        if (await self._ledger.read(judge)).identical:  # refused, or done, without a byte being moved
-            return same
+    async def _record(self, prepare: Callable[[], Parcel | Stored]) -> Stored:
+        """Record an upload once for each content, whoever else uploads the same now."""
+        parcel: Parcel | Stored = await self._in_thread(prepare)
+        if isinstance(parcel, Stored):
+            return parcel
         while True:
-            # First the bytes, then the record: a crash between leaves a file that nothing refers to, never a record
-            # of a file that is not there.
-            await self.files.keep(incoming, key, float(int(self._clock.seconds())))
-            for end, content in beside.items():
-                await self.files.put(content, key + end)
             try:
-                return await self._ledger.change(decide)
+                return await self._ledger.change(partial(self._decide, parcel))
             except _Vanished:
-                continue
+                await self._in_thread(self._keep, parcel)
             except PypicacheError:
-                await self._ledger.change(undo)
+                await self._ledger.change(partial(self._undo, parcel), alone=True)
                 raise
+
+    def _decide(self, parcel: Parcel, connection: Connection) -> Decision[Stored]:
+        found = parcel.judge(connection)
+        if found.identical:
+            return Decision([], parcel.same)
+        # Bytes of deleted files are removed in transactions as well: those of the same file, uploaded and deleted
+        # before, may have been taken off the shelf since we put ours there.
+        if not all(self.files.shelf.holds(parcel.key + end) for end in ("", *parcel.beside)):
+            raise _Vanished(parcel.key)
+        saved = parcel.saved
+        known = release_metadata(connection, saved.index, saved.project, saved.version)
+        merged = combined(known, parcel.form, parcel.archive)
+        changes: list[Change] = [FileGone(index=saved.index, path=file.path) for file in found.replaced]
+        if merged != known:
+            changes.append(
+                ReleaseSaved(index=saved.index, project=saved.project, version=saved.version, metadata=merged)
+            )
+        changes.append(evolve(saved, log=[*found.log, *saved.log]))
+        return Decision(changes, Stored())
+
+    def _undo(self, parcel: Parcel, connection: Connection) -> Decision[None]:
+        if file_at(connection, parcel.saved.index, parcel.saved.path) is None:
+            self.files.remove_now(parcel.key)
+        return Decision([], None)
 
 
 class _Vanished(Exception):
@@ -268,11 +259,12 @@ class Verdict:
     log: Sequence[Mapping[str, Any]] = ()  # what the new file's log begins with
 
 
-def verdict(stored: Sequence[FileSaved], saved: FileSaved, spec: StageSpec) -> Verdict:
+def verdict(connection: Connection, saved: FileSaved, spec: StageSpec) -> Verdict:
     """Compare an upload with what is there.
 
     :raises Conflict: another file of this name is there, and the index keeps what it has.
     """
+    stored = files_named(connection, saved.index, saved.project, saved.name)
     before = next((file for file in stored if file.kind == saved.kind and file.name == saved.name), None)
     if before is None:
         return Verdict()
@@ -289,6 +281,56 @@ def verdict(stored: Sequence[FileSaved], saved: FileSaved, spec: StageSpec) -> V
     return Verdict(replaced=[*results, before], log=[{"what": "overwrite", "who": None, "when": now, "count": count}])
 
 
+@frozen
+class Parcel:
+    """An upload that was found good."""
+
+    spec: StageSpec
+    saved: FileSaved
+    form: Release
+    archive: Release | None
+    incoming: Incoming
+    beside: Mapping[str, bytes]  # contents by what their names end in
+    modified: float  # seconds since the epoch
+
+    @property
+    def key(self) -> str:
+        """Where it is on the shelf."""
+        return f"{self.saved.index}/{self.saved.path}"
+
+    @property
+    def same(self) -> Stored:
+        """What its uploader is told if it is there already."""
+        kept = "volatile" if self.spec.volatile else "non volatile"
+        return Stored(sentence=f"Upload of identical file to {kept} index.", new=False)
+
+    def judge(self, connection: Connection) -> Verdict:
+        """What is to be done with it.
+
+        :raises Conflict: another file of this name is there, and the index keeps what it has.
+        """
+        return verdict(connection, self.saved, self.spec)
+
+
+def _saved(
+    spec: StageSpec, project: ProjectName, version: str, kind: str, name: str, incoming: Incoming, user: str | None,
+    now: datetime,
+) -> FileSaved:  # fmt: skip
+    digest = incoming.digests["sha256"]
+    return FileSaved(
+        index=spec.name,
+        project=project,
+        version=version,
+        kind=kind,
+        path=f"+f/{digest[:3]}/{digest[3:16]}/{name}",
+        name=name,
+        hashes={"sha256": digest},
+        size=incoming.size,
+        uploaded=stamp(now),
+        log=[{"what": "upload", "who": user, "when": when(now), "dst": spec.name}],
+    )
+
+
 def stamp(now: datetime) -> str:
     """A time as the ledger and the simple API write it (PEP 700)."""
     return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -303,8 +345,3 @@ def _next_number(paths: Sequence[str]) -> int:
     # Counting them would give a number twice after one was deleted.
     numbers = [int(last) for path in paths if (last := path.rpartition("-")[2]).isdigit()]
     return max(numbers, default=-1) + 1
-
-
-def _look_inside(upload: Upload, incoming: Incoming) -> tuple[CoreMetadata | None, bytes | None]:
-    with incoming.path.open("rb") as stream:
-        return check_archive(upload, stream)

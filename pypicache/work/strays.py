@@ -132,7 +132,9 @@ class Strays:
         count = 0
         if len(old) <= MOST:
             for start in range(0, len(old), AT_ONCE):
-                count += await self._ledger.change(removal(self._shelf, old[start : start + AT_ONCE], before))
+                count += await self._ledger.change(
+                    removal(self._shelf, old[start : start + AT_ONCE], before), alone=True
+                )
         self.log.warn(
             "{found} files on disk were in no index, and {count} of them were removed; pypicache fsck names the rest",
             found=len(found), count=count,

@@ -33,7 +33,7 @@ from zope.interface import implementer
 from pypicache.process import running_reactor
 from pypicache.store.local import Shelf
 from pypicache.web.lane import Lane
-from pypicache.web.outgoing import Answering
+from pypicache.web.outgoing import MOST_HELD, Answering
 from pypicache.web.served import ServedRequests
 from pypicache.workers.messages import Unpacker, packed
 from pypicache.workers.replica import Question, Replica
@@ -184,6 +184,8 @@ class Connection(Answering, TimeoutMixin, Protocol):
             self._outgoing.hold(data)
         elif self._asking or self._leaving is not None:
             self._unread += data
+            if len(self._unread) > MOST_HELD:
+                self.transport.pauseProducing()  # whoever goes on reads on
         elif self.persistent and not self.transport.disconnecting:
             self.resetTimeout()
             self._answer(data, self._ask)
@@ -207,6 +209,7 @@ class Connection(Answering, TimeoutMixin, Protocol):
         self._asking = False
         if self not in self._worker.connections:
             return
+        self.transport.resumeProducing()
         if self._unread:
             self._leave(data)
         else:

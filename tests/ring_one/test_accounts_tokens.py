@@ -123,6 +123,76 @@ class TokenTests(AccountsCase):
         self.assertEqual(self.send("DELETE", "/alice", **token).code, 403)
 
 
+class UnfitTests(AccountsCase):
+    """Tokens that are not good (contract devpi-features J, contract clients 67)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.index("alice/dev", acl_read=["alice"])
+        self.index("alice/open")
+        self.index("alice/dark", acl_read=["alice"], conceal=True)
+        now = self.clock.seconds()
+        self.short, self.early, self.gone = (
+            self.send("POST", "/alice/+token-create", limits, **self.as_("alice")).json()["result"]
+            for limits in ({"expires": now + 60}, {"not_before": now + 300}, {})
+        )
+        self.send("DELETE", f"/alice/+tokens/{self.gone['id']}", **self.as_("alice"))
+        self.advance(60)
+
+    def test_why_is_said(self) -> None:
+        """In the reason phrase as well; and what is right about a token only to those who have all of it."""
+        short, early = self.short["token"], self.early["token"]
+        for headers, why in (
+            (bearer(short), "API token expired"),
+            (basic("", short), "API token expired"),
+            (devpi("alice", short), "API token expired"),
+            (basic("__token__", early), "API token not yet valid"),
+            (basic("bob", early), "API token of another user than 'bob'"),
+            (bearer(self.gone["token"]), "unknown or deleted API token"),
+            (bearer(short[:-2] + ("BB" if short.endswith("A") else "AA")), "unknown or deleted API token"),
+            (basic("bob", short[:-2] + ("BB" if short.endswith("A") else "AA")), "unknown or deleted API token"),
+            (bearer(short[:-1]), "malformed API token"),
+            (basic("__token__", short[:30]), "malformed API token"),
+            (basic("alice", "pypicache-"), "malformed API token"),
+        ):
+            answer = self.get("/alice/dev/+simple/demo/", **headers)
+            self.assertEqual((answer.code, answer.header("www-authenticate")), (403, None), why)
+            self.assertEqual(answer.body.decode(), f"{why}: user None cannot read 'alice/dev'\n")
+        for headers in (bearer("other"), basic("alice", "pypi-AgE"), {}):
+            self.assertEqual(self.get("/alice/dev/+simple/demo/", **headers).code, 401)
+
+    def test_everything_that_needs_rights(self) -> None:
+        token = bearer(self.short["token"])
+        file = "/alice/dev/+f/abc/0123456789abc/demo-1.0.tar.gz"
+        push = {"name": "demo", "version": "1.0", "targetindex": "alice/open"}
+        for method, path, content in (
+            ("GET", "/alice/dev", None), ("GET", file, None), ("GET", "/alice/dev/demo/1.0", None),
+            ("GET", "/+authcheck", None), ("DELETE", file, None), ("DELETE", "/alice/dev/demo", None),
+            ("PUT", "/alice/new", {}), ("PATCH", "/alice/open", {"title": "x"}), ("DELETE", "/alice/open", None),
+            ("PATCH", "/alice", {"title": "x"}), ("PATCH", "/alice", {"password": "x"}), ("DELETE", "/alice", None),
+            ("GET", "/alice/+tokens", None), ("POST", "/alice/+token-create", {}), ("PUSH", "/alice/dev", push),
+            ("POST", file, {}),
+        ):  # fmt: skip
+            extra = {"x_original_uri": "/alice/dev/+simple/"} if path == "/+authcheck" else {}
+            answer = self.send(method, path, content, accept="application/json", **token, **extra)
+            self.assertEqual(answer.code, 403, (method, path, answer.body))
+            self.assertIn("API token expired: ", self.message(answer), (method, path))
+
+    def test_what_everybody_may(self) -> None:
+        """Is done with it; and what is concealed stays so."""
+        token = bearer(self.short["token"])
+        self.assertEqual(self.get("/alice/open/+simple/", **token).code, 200)
+        self.assertEqual(self.get("/alice/open", accept="application/json", **token).code, 200)
+        self.assertEqual(self.whoami(**token), "")
+        self.assertEqual(self.send("PUT", "/carol", {"password": "x"}, **token).code, 201)
+        for path in ("/alice/dark", "/alice/dark/+simple/demo/", "/alice/none"):
+            self.assertEqual(self.get(path, accept="application/json", **token).code, 404, path)
+
+    def test_a_password_may_look_like_one(self) -> None:
+        self.send("PATCH", "/alice", {"password": "pypicache-0123"}, **self.as_("alice"))
+        self.assertEqual(self.whoami(**basic("alice", "pypicache-0123")), "alice")
+
+
 class ScopeTests(AccountsCase):
     """What a limited token may read."""
 

@@ -47,7 +47,7 @@ class CreateTests(StagesCase):
         self.assertEqual(
             answer.json()["result"],
             {
-                "type": "mirror", "volatile": True, "mirror_url": "http://****:****@up.example/simple/",
+                "type": "mirror", "volatile": True, "mirror_url": "http://****:****@up.example/simple",
                 "mirror_cache_expiry": 60,
             },
         )  # fmt: skip
@@ -69,10 +69,12 @@ class CreateTests(StagesCase):
             (400, "base index 'x/y' does not exist", "/alice/new", {"bases": "x/y"}, ALICE),
             (400, "invalid base index spec: 'foo'", "/alice/new", {"bases": ["foo"]}, ALICE),
             (400, "Bad request: could not decode json", "/alice/new", b"{", ALICE),
+            (400, "Unknown boolean value 'maybe'.", "/alice/new", {"volatile": "maybe"}, ALICE),
+            (400, "Unknown boolean value ''.", "/alice/new", {"conceal": ""}, ALICE),
+            (400, "Unknown boolean value 2.", "/alice/new", {"type": "mirror", "mirror_no_project_list": 2}, ALICE),
         ):  # fmt: skip
             answer = self.send("PUT", path, options, **who)
             self.assertEqual((answer.code, answer.json()["message"]), (code, sentence), path)
-        self.assertEqual(self.send("PUT", "/alice/new", {"volatile": "maybe"}, **ALICE).code, 400)
         self.assertEqual(self.send("PUT", "/alice/n%20w", {}, **ALICE).code, 400)
         self.assertEqual(self.send("PUT", "/alice/new", b" " * (2**20 + 1), **ALICE).code, 413)
         self.assertEqual(self.send("GET", "/alice/new").code, 404)
@@ -155,6 +157,7 @@ class ChangeTests(StagesCase):
             ("indexconfig got unexpected keyword arguments: foo=bar", "foo=bar"),
             ("the 'type' of an index can't be changed", "type=mirror"),
             ("base index 'x/y' does not exist", "bases+=x/y"),
+            ("Unknown boolean value 'maybe'.", "volatile=maybe"),
         ):
             answer = self.send("PATCH", "/alice/dev", ["title=lost", edit] if "title" not in edit else [edit], **ALICE)
             self.assertEqual((answer.code, answer.json()["message"]), (400, sentence), edit)
@@ -171,7 +174,24 @@ class ChangeTests(StagesCase):
         self.assertEqual(
             (answer.code, answer.json()["message"]), (400, "The requested modifications resulted in no changes")
         )
+        edits = ["acl_upload+=alice"]
+        answer = self.send("PATCH", "/alice/dev?error_on_noop", edits, **ALICE)
+        self.assertEqual((answer.code, answer.json()["message"][:13]), (400, "The requested"))
+        self.assertEqual(self.house.ledger.serial, serial)
         self.change({"volatile": "no"}, query="?error_on_noop")
+
+    def test_errors_are_json_where_only_json_is_spoken(self) -> None:
+        """For scripts that take anything, as most do; a browser and a client that names something else read text."""
+        file = "/alice/dev/+f/abc/def/x-1.0.tar.gz"
+        asked = [("PUT", "/alice/a:b"), ("PATCH", "/alice/none"), ("DELETE", "/alice/none"), ("PUSH", "/alice/none")]
+        for method, path in [*asked, ("POST", "/+login"), ("POST", file), ("GET", file)]:
+            answer = self.send(method, path, {}, accept="*/*", **ALICE)
+            self.assertGreaterEqual(answer.code, 400, path)
+            self.assertEqual(answer.header("content-type"), "application/json", path)
+            self.assertTrue(answer.json()["message"], path)
+            for accept in ("text/html,*/*;q=0.8", "text/plain"):
+                answer = self.send(method, path, {}, accept=accept, **ALICE)
+                self.assertEqual(answer.header("content-type"), "text/plain; charset=utf-8", (path, accept))
 
     def test_who_may(self) -> None:
         for who in (BOB, {}):
@@ -189,6 +209,19 @@ class ChangeTests(StagesCase):
         self.listed("alice/m", "demo")
         self.assertEqual(self.up.log[-1].headers["authorization"], basic("me", "secret")["authorization"])
         answer = self.send("PATCH", "/alice/m", {"mirror_url": "http://****:****@elsewhere.example/"}, **ALICE)
+        self.assertEqual(answer.code, 400)
+
+    def test_an_address_is_shown_as_it_was_given(self) -> None:
+        """A slash or a capital more or less is the same upstream, and needs its credentials as before."""
+        self.make("alice/m", type="mirror", mirror_url="http://me:se%63ret@up.example/simple")
+        for spelled in ("up.example/simple", "up.example/simple/", "up.example/simple?", "up.example/simple#a"):
+            result = self.change({"mirror_url": f"http://****:****@{spelled}"}, "alice/m")
+            self.assertEqual(result["mirror_url"], f"http://****:****@{spelled}")
+            self.page("demo")
+            self.assertEqual(list(self.listed("alice/m", "demo")), ["demo-1.0.tar.gz"])
+            self.assertEqual(self.up.log[-1].headers["authorization"], basic("me", "secret")["authorization"])
+        self.assertEqual(self.change({"mirror_url": "HTTP://up.example"}, "alice/m")["mirror_url"], "HTTP://up.example")
+        answer = self.send("PATCH", "/alice/m", {"mirror_url": "http://****:****@up.example"}, **ALICE)
         self.assertEqual(answer.code, 400)
 
     def test_a_base_that_is_gone_may_stay(self) -> None:

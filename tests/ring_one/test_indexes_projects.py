@@ -42,6 +42,9 @@ class ProjectTests(StagesCase):
         href = data["result"]["+links"][0]["href"]
         self.assertTrue(href.startswith("https://front.example/devpi/alice/dev/+f/"), href)
         self.assertTrue(href.endswith("/own-1.0+local.tar.gz"), href)
+        self.have("alice/dev", "own-1!2.0.tar.gz", b"own", version="1!2.0")
+        data = self.send("GET", "/alice/dev/own/1!2.0").json()
+        self.assertTrue(data["result"]["+links"][0]["href"].endswith("/own-1!2.0.tar.gz"), data)
 
     def test_a_version_of_a_mirror(self) -> None:
         self.up.pages["/simple/demo/"]["files"][0] |= {"requires-python": ">=3.8", "yanked": "bad"}  # type: ignore[index]
@@ -72,7 +75,7 @@ class ProjectTests(StagesCase):
     def test_what_does_not_exist(self) -> None:
         self.have("alice/dev", "own-1.0.tar.gz", b"own")
         for sentence, path in (
-            ("no project 'No.Pe'", "/alice/dev/No.Pe"),
+            ("no project 'no-pe'", "/alice/dev/No.Pe"),
             ("no project 'nope'", "/root/pypi/nope"),
             ("The version 9 of project own does not exist.", "/alice/dev/own/9"),
             ("The version 9 of project nope does not exist.", "/alice/dev/nope/9"),

@@ -60,6 +60,12 @@ class HostileTests(PublishCase):
     def test_an_action_that_nobody_knows(self) -> None:
         self.refused(wheel(), plain(wheel(), **{":action": "foo"}), "action 'foo' not supported")
 
+    def test_an_action_that_is_retired(self) -> None:
+        """contract clients 2.3: 410. The other two that PyPI retired are still devpi's."""
+        fields: list[Field] = [(":action", "submit_pkg_info"), ("name", "demo"), ("version", "1.0")]
+        self.refused(None, fields, "action 'submit_pkg_info' is not supported any more", code=410)
+        self.refused(wheel(), plain(wheel(), **{":action": "submit_pkg_info"}), "not supported any more", code=410)
+
     def test_another_protocol(self) -> None:
         self.refused(wheel(), plain(wheel(), protocol_version="2"), "protocol_version")
 

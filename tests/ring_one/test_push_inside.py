@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.ring_one.house import Answer
@@ -94,6 +95,16 @@ class PushTests(ShelvedCase):
         for method in ("PUSH", "POST"):
             for path in (f"/{DEV}", f"/{DEV}/"):
                 assert self.push(method, path).code == 200, (method, path)
+
+    def test_json_that_is_called_a_form(self) -> None:
+        """As curl and others call everything that is posted; also by somebody who may not upload to the source."""
+        self.fill()
+        body = json.dumps({"name": "golden.pkg", "version": "1.0", "targetindex": PROD}).encode()
+        answer = self.send("POST", f"/{DEV}", b" " + body, content_type="application/x-www-form-urlencoded")
+        assert answer.code == 200, answer
+        assert set(self.stored(PROD, "golden-pkg")) == set(self.stored(DEV, "golden-pkg"))
+        form = {"content_type": "application/x-www-form-urlencoded", "accept": "*/*"}
+        assert self.send("POST", f"/{DEV}", body, **form).json()["message"].endswith("in non-volatile index")
 
     def test_a_name_in_any_spelling(self) -> None:
         """The project is found by its normalised name; the answer has the one that was registered."""

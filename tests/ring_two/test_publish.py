@@ -115,12 +115,30 @@ def with_pdm(tools: Tools, home: Path, daemon: Daemon, project: Path) -> Outcome
     return tools.run(home, *command, cwd=project, **given)
 
 
+def with_hatch(tools: Tools, home: Path, daemon: Daemon, project: Path) -> Outcome:
+    """Hatch, which first looks for the files on the page below ``+simple``."""
+    files = build_project(tools, home, project)
+    command = ("hatch", "publish", "--no-prompt", "--repo", f"{daemon.url}/admin/dev/")
+    given = {"HATCH_INDEX_USER": "admin", "HATCH_INDEX_AUTH": PASSWORD}
+    return tools.run(home, *command, *map(str, files), cwd=project, **given)
+
+
+def with_maturin(tools: Tools, home: Path, daemon: Daemon, project: Path) -> Outcome:
+    """Maturin, with files that others have built."""
+    files = build_project(tools, home, project)
+    command = ("maturin", "upload", "--non-interactive", "--repository-url", f"{daemon.url}/admin/dev/")
+    given = {"MATURIN_USERNAME": "admin", "MATURIN_PASSWORD": PASSWORD}
+    return tools.run(home, *command, *map(str, files), cwd=home, **given)
+
+
 WAYS: Mapping[str, Way] = {
     "twine": with_twine,
     "uv": with_uv,
     "poetry": with_poetry,
     "flit": with_flit,
     "pdm": with_pdm,
+    "hatch": with_hatch,
+    "maturin": with_maturin,
     **({"setup.py": with_setup_py} if sys.version_info < (3, 12) else {}),
 }
 
@@ -227,7 +245,48 @@ def test_uv_sees_what_is_there_already(tools: Tools, daemon: Daemon, admin: Devp
     assert tools.run(tmp_path / "home", *checked).status != 0
 
 
-@pytest.mark.parametrize("way", ["twine", "uv"])
+def test_hatch_sees_what_is_there_already(tools: Tools, daemon: Daemon, admin: Devpi, tmp_path: Path) -> None:
+    """It looks at the HTML page, by the names of the files; so not even other bytes are sent."""
+    home = tmp_path / "home"
+    wheel = build_wheel(tmp_path, "hello", "0.0.1")
+    command = ("hatch", "publish", "--no-prompt", "--repo", f"{daemon.url}/admin/prod/", "-u", "admin", "-a", PASSWORD)
+    tools.run(home, *command, str(wheel)).ok()
+    before = page_of(daemon, "admin/prod")
+    assert "already exists" in tools.run(home, *command, str(build_wheel(tmp_path, "hello", "0.0.1", size=100))).output
+    assert page_of(daemon, "admin/prod") == before
+
+
+def test_maturin_skips_what_is_there_already(tools: Tools, daemon: Daemon, admin: Devpi, tmp_path: Path) -> None:
+    """By the sentence of a refusal."""
+    home = tmp_path / "home"
+    command = ("maturin", "upload", "--non-interactive", "--repository-url", f"{daemon.url}/admin/prod/")
+    given = {"MATURIN_USERNAME": "admin", "MATURIN_PASSWORD": PASSWORD}
+    tools.run(home, *command, str(build_wheel(tmp_path, "hello", "0.0.1")), cwd=tmp_path, **given).ok()
+    other = str(build_wheel(tmp_path, "hello", "0.0.1", size=100))
+    refused = tools.run(home, *command, other, cwd=tmp_path, **given)
+    assert refused.status != 0
+    assert "File already exists" in " ".join(refused.output.split())
+    tools.run(home, *command, "--skip-existing", other, cwd=tmp_path, **given).ok()
+
+
+@pytest.mark.parametrize("way", ["twine", "uv", "hatch", "maturin"])
+def test_a_token_that_is_not_good(tools: Tools, daemon: Daemon, admin: Devpi, tmp_path: Path, way: str) -> None:
+    """403, and people are told why, but by maturin, which has a sentence of its own for every 403."""
+    token = "pypicache-" + "0" * 16 + "-" + "A" * 43
+    url, wheel = f"{daemon.url}/admin/dev/", str(build_wheel(tmp_path, "hello", "0.0.1"))
+    commands = {
+        "twine": ("twine", "upload", "--non-interactive", "--repository-url", url, "-u", "__token__", "-p", token),
+        "uv": ("uv", "publish", "--publish-url", url, "--token", token),
+        "hatch": ("hatch", "publish", "--no-prompt", "--repo", url, "-u", "__token__", "-a", token),
+        "maturin": ("maturin", "upload", "--non-interactive", "--repository-url", url, "-u", "__token__", "-p", token),
+    }
+    refused = tools.run(tmp_path / "home", *commands[way], wheel)
+    assert refused.status != 0
+    why = "Username and/or password are wrong" if way == "maturin" else "unknown or deleted API token"
+    assert why in " ".join(refused.output.split())
+
+
+@pytest.mark.parametrize("way", ["twine", "uv", "hatch", "maturin"])
 def test_nobody_publishes_with_a_wrong_password(
     tools: Tools, daemon: Daemon, admin: Devpi, tmp_path: Path, way: str
 ) -> None:
@@ -237,6 +296,11 @@ def test_nobody_publishes_with_a_wrong_password(
     commands = {
         "twine": ("twine", "upload", "--non-interactive", "--config-file", str(configuration), "-r", "local", wheel),
         "uv": ("uv", "publish", "--publish-url", f"{daemon.url}/admin/dev/", "-u", "admin", "-p", "guess", wheel),
+        "hatch": ("hatch", "publish", "-n", "-r", f"{daemon.url}/admin/dev/", "-u", "admin", "-a", "guess", wheel),
+        "maturin": (
+            *("maturin", "upload", "--non-interactive", "--repository-url", f"{daemon.url}/admin/dev/"),
+            *("-u", "admin", "-p", "guess", wheel),
+        ),
     }
     outcome = tools.run(tmp_path / "home", *commands[way])
     assert outcome.status != 0

@@ -15,7 +15,7 @@ from tests.ring_two.harness import clean_environment
 
 # pdm 2.29 permits releases of its dependencies that it cannot be run with; its extra names those it was made for.
 INSTALLERS = ("pip", "uv", "poetry", "pdm[locked]")
-PUBLISHERS = ("twine", "flit", "build", "setuptools", "devpi-client", "tox", "sphinx")
+PUBLISHERS = ("twine", "flit", "hatch", "maturin", "build", "setuptools", "devpi-client", "tox", "sphinx")
 SILENT = {
     "PIP_CONFIG_FILE": os.devnull,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
