@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,10 +17,11 @@ class SpoolTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pypicache-test-"))
+        self.numbers = count()
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
 
     def spool(self, size: int | None, allowance: Allowance) -> Spool:
-        spool = Spool(self.directory / f"{len(os.listdir(self.directory))}", allowance)
+        spool = Spool(self.directory / f"{next(self.numbers)}", allowance)
         self.addCleanup(spool.close)
         spool.begin(size)
         return spool
