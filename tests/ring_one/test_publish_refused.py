@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from pypicache.core.changes import IndexGone
+from pypicache.ledger.ledger import Decision, Recorded
 from pypicache.web import bodies, forms
 from tests.ring_one.accounts import basic
-from tests.ring_one.publishing import Dist, PublishCase, chunk, digests, head, multipart, plain, wheel
+from tests.ring_one.publishing import Dist, PublishCase, Sender, chunk, digests, head, multipart, plain, wheel
 
 LARGE = 5 * 2**20
 
@@ -135,6 +137,45 @@ class SizeTests(PublishCase):
         body = multipart([*plain(dist), ("description", "x" * (forms.MOST_TEXT + 1))], dist)
         client = self.sender(head(len(body)), body)
         self.assertEqual(client.status, 413)
+        self.assert_clean()
+
+
+class ChangedMeanwhileTests(PublishCase):
+    """What was found out by the headers does not outlast a change of accounts or indexes."""
+
+    def begun(self, **headers: str) -> tuple[Sender, bytes]:
+        """An upload of which one half is here, and its other half."""
+        body = multipart(plain(wheel()), wheel())
+        half = len(body) // 2
+        return self.sender(head(len(body), **headers), body[:half]), body[half:]
+
+    def test_uploading_is_for_others_now(self) -> None:
+        sender, rest = self.begun()
+        self.make("team/dev", acl_upload=["team"])
+        self.more(sender, rest)
+        self.assertEqual(sender.status, 401)
+        self.assert_clean()
+
+    def test_there_is_no_such_index_any_more(self) -> None:
+        sender, rest = self.begun()
+        self.house.ledger.tell(self.recorded(IndexGone(name="team/dev")))
+        self.more(sender, rest)
+        self.assertEqual(sender.status, 404)
+        self.assert_clean()
+
+    def recorded(self, change: IndexGone) -> Recorded:
+        """Record a change without telling anybody."""
+        recorded, _ = self.house.ledger.change_now(lambda _: Decision([change], None))
+        assert recorded is not None
+        return recorded
+
+    def test_another_password(self) -> None:
+        self.make("team/dev", acl_upload=["team"])
+        team = self.account("team")
+        sender, rest = self.begun(**team)
+        self.assertEqual(self.send("PATCH", "/team", {"password": "another-1"}, **team).code, 200)
+        self.more(sender, rest)
+        self.assertEqual(sender.status, 401)
         self.assert_clean()
 
 
