@@ -54,12 +54,13 @@ class Part:
 
 @frozen(kw_only=True)
 class Reply:
-    """An answer: bytes, then perhaps a part of a file."""
+    """An answer: its head, then its body, in memory or as a part of a file."""
 
     request: Request
     status: int
     size: int  # bytes of the body
-    data: bytes
+    data: bytes  # the head
+    body: bytes = b""
     part: Part | None = None
 
 
@@ -132,7 +133,7 @@ class Lane:
         head = self._head(request, 200, list(said.items()))
         if request.method == b"HEAD":
             return Reply(request=request, status=200, size=0, data=head)
-        return Reply(request=request, status=200, size=len(ready.body), data=head + ready.body)
+        return Reply(request=request, status=200, size=len(ready.body), data=head, body=ready.body)
 
     def _file(self, request: Request, asked: Asked, file: FileAtHand) -> Reply | None:
         part = Part(shelf=self._shelf, kept=file.kept, at=0, end=file.kept.size)
@@ -185,7 +186,7 @@ class Lane:
         if len(body) != length:
             raise Broken("the file is shorter than it was")
         self._received(length)
-        return Reply(request=request, status=status, size=length, data=head + body)
+        return Reply(request=request, status=status, size=length, data=head, body=body)
 
     def _head(self, request: Request, status: int, said: Sequence[tuple[str, str]]) -> bytes:
         moment = (int(self._clock.seconds()), self._serial())

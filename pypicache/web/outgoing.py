@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IPullProducer
-from twisted.internet.main import CONNECTION_LOST
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -36,15 +36,16 @@ class Answering:
     def send(self, reply: Reply) -> None:
         """Write an answer, and a line in the log when it has gone out."""
         transport = self.transport
-        data = reply.data
         plain = isinstance(transport, tcp.Connection) and not transport.TLS
+        sent = 0
         if plain and not transport.dataBuffer and not transport._tempDataBuffer:
-            sent = transport.writeSomeData(data)
-            if sent is CONNECTION_LOST:
-                sent = 0  # the transport will find out as well
-            data = data[sent:] if sent else data
-        if data:
-            transport.write(data)
+            # Both to the kernel at once, without putting them together first, and as much as the socket takes.
+            with suppress(OSError):  # it is full, or gone: the transport finds out which
+                sent = transport.socket.sendmsg((reply.data, reply.body))
+        head = len(reply.data)
+        for rest in (reply.data[sent:], reply.body[max(0, sent - head) :]):
+            if rest:
+                transport.write(rest)
         if reply.part is None:
             self._over(reply)
         else:
