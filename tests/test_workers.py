@@ -109,7 +109,7 @@ def test_the_same_page_again_takes_no_more_room(replica: Replica) -> None:
     assert replica.page(at("demo"), PLAIN, "") is not None
 
 
-def test_a_file_is_opened_anew_each_time(replica: Replica, tmp_path: Path) -> None:
+def test_a_file_is_looked_for_each_time(replica: Replica, tmp_path: Path) -> None:
     found = place(b"/root/pypi/+f/123/4567890123456/demo-1.0-py3-none-any.whl")
     assert isinstance(found, FileAt)
     key = f"root/pypi/{found.path}"
@@ -121,9 +121,9 @@ def test_a_file_is_opened_anew_each_time(replica: Replica, tmp_path: Path) -> No
     path = tmp_path / "+files" / key
     path.parent.mkdir(parents=True)
     path.write_bytes(b"wheel")
-    opened = replica.file(found, PLAIN)
-    assert opened is not None
-    assert (opened.kept.size, opened.etag, opened.modified, opened.cache_control) == (5, "tag", 5.0, "no-cache")
+    held = replica.file(found, PLAIN)
+    assert held is not None
+    assert (held.found.size, held.etag, held.modified, held.cache_control) == (5, "tag", 5.0, "no-cache")
     Shelf(tmp_path).root.joinpath(key).unlink()
     assert replica.file(found, PLAIN) is None
 

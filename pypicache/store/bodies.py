@@ -12,7 +12,7 @@ from zope.interface import implementer
 from pypicache.core.model import File
 from pypicache.figures import Figures
 from pypicache.interfaces import IBody, IReader
-from pypicache.store.local import Kept, Shelf
+from pypicache.store.local import Found, Kept, Shelf
 
 
 def etag_of(file: File) -> str | None:
@@ -48,7 +48,7 @@ def http_seconds(date: str | None) -> float | None:
         return None
 
 
-def description(file: File, kept: Kept) -> tuple[str, float]:
+def description(file: File, kept: Kept | Found) -> tuple[str, float]:
     """Entity tag, and last modification in seconds since the epoch, of a file on the shelf."""
     return (
         etag_of(file) or f"{kept.modified:.6f}-{kept.size:x}",

@@ -20,7 +20,7 @@ from pypicache.store.bodies import KeptBody, etag_of, http_seconds, uploaded
 from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
-from pypicache.store.local import FULL, Kept, Shelf
+from pypicache.store.local import FULL, Found, Kept, Shelf
 from pypicache.store.spool import Allowance, Spool
 from pypicache.store.through import Through
 from pypicache.tasks import InThread, Tasks
@@ -89,6 +89,13 @@ class Library:
         if kept is not None:
             self.note_use(key, 1)
         return kept
+
+    def look(self, key: str) -> Found | None:
+        """Find a file that is held, for somebody who sends it; ``None`` if it is not."""
+        found = self.shelf.look(key)
+        if found is not None:
+            self.note_use(key, 1)
+        return found
 
     def note_use(self, key: str, times: int) -> None:
         """A held file was sent to clients."""

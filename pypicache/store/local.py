@@ -10,11 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from attrs import frozen
 
+from pypicache.store.small import SMALL, SmallFiles, Stamp
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
 """What an operating system answers when a place takes no more bytes."""
+
+
+class Found(NamedTuple):
+    """A file of the shelf as it is now."""
+
+    key: str
+    size: int  # bytes
+    modified: float  # seconds since the epoch
+    stamp: Stamp
 
 
 @frozen(kw_only=True)
@@ -25,6 +37,7 @@ class Kept:
     descriptor: int
     size: int  # bytes
     modified: float  # seconds since the epoch
+    stamp: Stamp
 
 
 class Shelf:
@@ -32,6 +45,8 @@ class Shelf:
 
     A file that exists under its key is complete and was verified: it is written elsewhere on the same file system,
     synced, and then linked into place.
+
+    :ivar small: contents of small files that were read.
     """
 
     def __init__(self, state: Path) -> None:
@@ -39,6 +54,7 @@ class Shelf:
         self.spool = state / "spool"
         self._top = str(self.root)  # Path takes longer than the question to the disk
         self._in_use: Counter[str] = Counter()
+        self.small = SmallFiles()
 
     def prepare(self) -> None:
         """Make the directories, and remove what an earlier process left half done.
@@ -63,7 +79,7 @@ class Shelf:
             return None
         status = os.fstat(descriptor)
         self._in_use[key] += 1
-        return Kept(key=key, descriptor=descriptor, size=status.st_size, modified=status.st_mtime)
+        return Kept(key=key, descriptor=descriptor, size=status.st_size, modified=status.st_mtime, stamp=_stamp(status))
 
     def close(self, kept: Kept) -> None:
         """Take back a file that :meth:`open` gave."""
@@ -71,6 +87,42 @@ class Shelf:
         self._in_use[kept.key] -= 1
         if not self._in_use[kept.key]:
             del self._in_use[kept.key]
+
+    def look(self, key: str) -> Found | None:
+        """Look at a file without opening it; ``None`` if it is not there."""
+        try:
+            status = os.stat(f"{self._top}/{key}")  # noqa: PTH116 -- Path takes longer than the disk
+        except OSError:
+            self.small.drop(key)
+            return None
+        return Found(key, status.st_size, status.st_mtime, _stamp(status))
+
+    def open_found(self, found: Found) -> Kept | None:
+        """Open a file that was found; ``None`` if there is another one by now, or none. Given back by :meth:`close`."""
+        kept = self.open(found.key)
+        if kept is None or kept.stamp == found.stamp:
+            return kept
+        self.close(kept)
+        return None
+
+    def read(self, found: Found, first: int, end: int) -> bytes | None:
+        """Bytes of a file that was found, from memory if it is small; ``None`` if it is not as it was any more."""
+        content = self.small.get(found.key, found.stamp)
+        if content is not None:
+            return content[first:end]
+        kept = self.open_found(found)
+        if kept is None:
+            return None
+        small = found.size <= SMALL
+        try:
+            read = os.pread(kept.descriptor, found.size, 0) if small else os.pread(kept.descriptor, end - first, first)
+        finally:
+            self.close(kept)
+        if len(read) != (found.size if small else end - first):
+            return None
+        if small:
+            self.small.put(found.key, found.stamp, read)
+        return read[first:end] if small else read
 
     def in_use(self, key: str) -> bool:
         """Tell whether somebody has the file open."""
@@ -209,6 +261,10 @@ class Shelf:
         """Bytes that are free on the disk for us, and bytes that it has in all."""
         status = os.statvfs(self.spool)
         return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _finish(descriptor: int, modified: float | None) -> None:

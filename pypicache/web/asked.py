@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pypicache.core.dist import projects_of
 from pypicache.core.errors import BadInput
@@ -20,10 +20,13 @@ from pypicache.web.negotiation import (
     wants_json,
     wants_revalidation,
 )
+from pypicache.web.served import MOST_AGENT, MOST_PATH
 
 MOST_HEADERS = 60  # twisted.web takes 500; nobody sends as many
 MOST_HEAD = 4096  # bytes of header fields whose reading is remembered
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")
+MOST_LINE = 512  # the same of the first line of a request
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*?)[ \t]*")
+_LINE = re.compile(rb"(GET|HEAD) (\S+) HTTP/1\.1")
 _PAGE = re.compile(rb"/([\w.~@-]+/[\w.~@-]+)/(\+simple/)?([\w.-]+)/?", re.ASCII)
 _FILE = re.compile(rb"/([\w.~@-]+/[\w.~@-]+)/(\+f/[\w.~@-]+/[\w.~@-]+/([\w.~@-][\w.~@+-]*))", re.ASCII)
 
@@ -47,6 +50,22 @@ class FileAt:
     index: str
     path: str  # below the index
     projects: tuple[ProjectName, ...]  # to which a file of this name may belong
+    key: str = field(init=False)  # of the shelf
+
+    @key.default
+    def _key(self) -> str:
+        return f"{self.index}/{self.path}"
+
+
+@frozen(kw_only=True)
+class Line:
+    """The first line of a GET or HEAD, for something that may be at hand."""
+
+    uri: bytes
+    bodiless: bool  # HEAD
+    where: PageAt | FileAt
+    method: str
+    path: str  # as a log tells it
 
 
 @frozen(kw_only=True)
@@ -66,7 +85,7 @@ class Asked:
     outside_url: str | None  # as a front end says it
     authorization: str | None
     devpi_auth: str | None
-    agent: str
+    agent: str  # as a log tells it
 
     @classmethod
     def plain(cls, format_: Format = Format.HTML, coding: Coding = Coding.IDENTITY) -> Asked:
@@ -82,7 +101,7 @@ class Asked:
 
 
 def read_head(fields: bytes) -> Asked | None:
-    """Read the header fields of an HTTP/1.1 request, from after the request line to the empty line, both excluded.
+    """Read the header fields of an HTTP/1.1 request, from after its first line to the end of the empty one.
 
     :return: ``None`` if there is anything that only the whole machinery of HTTP understands.
     """
@@ -90,12 +109,14 @@ def read_head(fields: bytes) -> Asked | None:
 
 
 def _read(fields: bytes) -> Asked | None:
-    lines = fields.split(b"\r\n") if fields else []
+    *lines, rest = fields.removesuffix(b"\r\n").split(b"\r\n")
+    if rest or not fields:
+        return None  # it has not ended
     if len(lines) > MOST_HEADERS:
         return None
     found: dict[str, str] = {}
     for line in lines:
-        matched = _LINE.fullmatch(line)
+        matched = _FIELD.fullmatch(line)
         if matched is None:
             return None
         name, value = matched[1].decode("ascii").lower(), matched[2].decode("ascii")
@@ -119,14 +140,39 @@ def _read(fields: bytes) -> Asked | None:
         outside_url=found.get("x-outside-url"),
         authorization=found.get("authorization"),
         devpi_auth=found.get("x-devpi-auth"),
-        agent=agent or "-",
+        agent=(agent or "-")[:MOST_AGENT],
     )
 
 
 _remembered = lru_cache(maxsize=1024)(_read)  # a client sends the same fields with every request
 
 
-@lru_cache(maxsize=16384)
+def read_line(line: bytes, prefix: str) -> Line | None:
+    """Read the first line of a request.
+
+    :param prefix: path of the outside URL.
+    :return: ``None`` if it is not a GET or HEAD by HTTP/1.1, or the address is neither that of a page nor of a file.
+    """
+    return _read_line(line, prefix) if len(line) > MOST_LINE else _remembered_line(line, prefix)
+
+
+def _read_line(line: bytes, prefix: str) -> Line | None:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return None
+    uri = found[2]
+    path = uri[len(prefix) :] if prefix and uri.startswith(prefix.encode() + b"/") else uri
+    where = place(path)
+    if where is None:
+        return None
+    return Line(
+        uri=uri, bodiless=found[1] == b"HEAD", where=where, method=found[1].decode(), path=uri.decode()[:MOST_PATH]
+    )
+
+
+_remembered_line = lru_cache(maxsize=16384)(_read_line)
+
+
 def place(path: bytes) -> PageAt | FileAt | None:
     """What an address means, without the path of the outside URL; ``None`` if it is neither a page nor a file."""
     found = _FILE.fullmatch(path)

@@ -32,7 +32,7 @@ class AtHand:
     def page(self, place: PageAt, asked: Asked, prefix: str) -> PageAtHand | None:
         if asked.format is None or not asked.wants_page(place):
             return None
-        found = self._pages.at_hand((prefix, place.index, place.project, asked.format.name), asked.coding)
+        found = self._pages.at_hand((prefix, place.index, place.project, asked.format), asked.coding)
         index = None if found is None else self._catalog.get(place.index)
         if found is None or index is None:
             return None
@@ -45,7 +45,7 @@ class AtHand:
             return None
         if project is None or project.revision != found[0]:
             return None
-        return PageAtHand(project=project, ready=found[1], private=private)
+        return PageAtHand(project, found[1], private)
 
     def file(self, place: FileAt, asked: Asked) -> FileAtHand | None:
         index = None if asked.json else self._catalog.get(place.index)
@@ -59,8 +59,8 @@ class AtHand:
             file = index.held(project, place.path)
         except PypicacheError:
             return None
-        kept = None if file is None else self._library.take(f"{place.index}/{place.path}")
-        if file is None or kept is None:
+        found = None if file is None else self._library.look(place.key)
+        if file is None or found is None:
             return None
-        etag, modified = description(file, kept)
-        return FileAtHand(kept=kept, etag=etag, modified=modified, cache_control=lifetime(place.path), private=private)
+        etag, modified = description(file, found)
+        return FileAtHand(found, etag, modified, lifetime(place.path), private)

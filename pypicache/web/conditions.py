@@ -49,6 +49,8 @@ def not_modified(if_none_match: str | None, etag: str) -> bool:
     """
     if if_none_match is None:
         return False
+    if if_none_match == f'"{etag}"':
+        return True
     if if_none_match.strip() == "*":
         return True
     if not _TAGS.fullmatch(if_none_match):

@@ -6,36 +6,33 @@ the normal path.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.server import version
 
-from pypicache.core.errors import Broken, PypicacheError
 from pypicache.store.local import Kept, Shelf
-from pypicache.web.asked import Asked, FileAt, PageAt, outside_path, place, read_head
-from pypicache.web.conditions import http_date, not_modified, not_modified_since, parse_range, range_applies
-from pypicache.web.negotiation import Coding
+from pypicache.web.asked import Asked, Line, PageAt, outside_path, read_head, read_line
+from pypicache.web.conditions import (
+    Unsatisfiable,
+    http_date,
+    not_modified,
+    not_modified_since,
+    parse_range,
+    range_applies,
+)
+from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
-from pypicache.web.said import OCTETS, for_one, page_fields
+from pypicache.web.said import OCTETS, file_fields, for_one, freshness, page_fields
 
 AT_ONCE = 64 * 2**10  # bytes of a file that are read and sent together with the head
 MOST_AT_ALL = 16_000  # bytes of a head; twisted.web takes a little more, not counting the ends of lines
-PLAIN = b" HTTP/1.1"
+QUESTIONS = (b"GET ", b"HEAD ")
+END = b"\r\n\r\n"  # of a head
 STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n", 304: b"HTTP/1.1 304 Not Modified\r\n"}
-
-
-@frozen(kw_only=True)
-class Request:
-    """A question that the lane answers."""
-
-    method: bytes
-    uri: bytes
-    agent: str
-    close: bool  # the connection ends with the answer
 
 
 @define(kw_only=True)
@@ -52,11 +49,12 @@ class Part:
         self.shelf.close(self.kept)
 
 
-@frozen(kw_only=True)
+@define(eq=False)
 class Reply:
     """An answer: its head, then its body, in memory or as a part of a file."""
 
-    request: Request
+    line: Line
+    asked: Asked
     status: int
     size: int  # bytes of the body
     data: bytes  # the head
@@ -81,134 +79,116 @@ class Lane:
     _dress: Mapping[str, str]
     _serial: Callable[[], int]
     _received: Callable[[int], None]  # told how many bytes of files were sent from the shelf
-    _begun: tuple[int, int] = (-1, -1)  # the second and the serial for which the beginning of answers holds
+    _second: int = -1  # for which, together with the serial, the beginning of answers holds
+    _told: int = -1  # the serial
     _beginning: bytes = b""
     _constant: bytes = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._constant = lines(list(self._dress.items()))
+        self._constant = lines(self._dress)
 
     def answer(self, data: bytes) -> Reply | None:
         """Answer one whole request; ``None`` if the normal path has to.
 
         :param data: what came from the client, nothing before it having been left unread.
         """
-        head, _, rest = data.partition(b"\r\n\r\n")
-        if rest or len(head) + 4 != len(data) or len(data) > MOST_AT_ALL:
+        if not data.startswith(QUESTIONS) or not data.endswith(END) or len(data) > MOST_AT_ALL:
             return None
-        line, _, fields = head.partition(b"\r\n")
-        method, _, target = line.partition(b" ")
-        if method not in {b"GET", b"HEAD"} or not target.endswith(PLAIN):
-            return None
-        uri = target[: -len(PLAIN)]
+        first, _, fields = data.partition(b"\r\n")
         asked = read_head(fields)
         prefix = None if asked is None else outside_path(asked.outside_url, self._configured_url)
-        if asked is None or prefix is None:
+        line = None if prefix is None else read_line(first, prefix)
+        if asked is None or prefix is None or line is None:
             return None
-        path = uri
-        if prefix and uri.startswith(prefix.encode() + b"/"):
-            path = uri[len(prefix) :]
-        where = place(path)
-        request = Request(method=method, uri=uri, agent=asked.agent, close=asked.close)
-        if isinstance(where, PageAt):
-            page = self._at_hand.page(where, asked, prefix)
-            return None if page is None else self._page(request, asked, page)
-        if isinstance(where, FileAt):
-            file = self._at_hand.file(where, asked)
-            return None if file is None else self._file(request, asked, file)
-        return None
+        if isinstance(line.where, PageAt):
+            page = self._at_hand.page(line.where, asked, prefix)
+            return None if page is None else self._page(line, asked, page)
+        file = self._at_hand.file(line.where, asked)
+        return None if file is None else self._file(line, asked, file)
 
-    def _page(self, request: Request, asked: Asked, page: PageAtHand) -> Reply:
-        ready = page.ready
-        said = page_fields(page.project, ready.etag, self._clock.seconds(), self._client_max_age)
-        if page.private:
-            said["cache-control"] = for_one(said["cache-control"])
+    def _page(self, line: Line, asked: Asked, page: PageAtHand) -> Reply:
+        project, ready, private = page
+        fresh = freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
+        said = _page_lines(for_one(fresh) if private else fresh, ready.etag, project.serial, project.stale)
         if asked.tags is not None and not_modified(asked.tags, ready.etag):
-            return Reply(request=request, status=304, size=0, data=self._head(request, 304, list(said.items())))
-        if asked.coding is not Coding.IDENTITY:
-            said["content-encoding"] = asked.coding.token.decode()
+            return Reply(line, asked, 304, 0, self._head(asked, 304, said))
         assert asked.format is not None
-        said["content-type"] = asked.format.content_type.decode()
-        said["content-length"] = str(len(ready.body))
-        head = self._head(request, 200, list(said.items()))
-        if request.method == b"HEAD":
-            return Reply(request=request, status=200, size=0, data=head)
-        return Reply(request=request, status=200, size=len(ready.body), data=head, body=ready.body)
+        size = len(ready.body)
+        head = self._head(asked, 200, said + _representation(asked.format, asked.coding), size)
+        return Reply(line, asked, 200, 0, head) if line.bodiless else Reply(line, asked, 200, size, head, ready.body)
 
-    def _file(self, request: Request, asked: Asked, file: FileAtHand) -> Reply | None:
-        part = Part(shelf=self._shelf, kept=file.kept, at=0, end=file.kept.size)
-        try:
-            reply = self._span(request, asked, file, part)
-        except PypicacheError:
-            reply = None
-        except BaseException:
-            part.close()
-            raise
-        if reply is None or reply.part is None:
-            part.close()
-        return reply
-
-    def _span(self, request: Request, asked: Asked, file: FileAtHand, part: Part) -> Reply:
-        """
-        :raises Unsatisfiable: the range that is asked for lies outside of the file.
-        :raises Broken: the file is shorter than it was.
-        """
-        cached = for_one(file.cache_control) if file.private else file.cache_control
-        said = [
-            ("content-type", OCTETS.decode()),
-            ("cache-control", cached),
-            ("accept-ranges", "bytes"),
-            ("etag", f'"{file.etag}"'),
-            ("last-modified", http_date(file.modified).decode()),
-        ]
-        unchanged = (
+    def _file(self, line: Line, asked: Asked, file: FileAtHand) -> Reply | None:
+        found = file.found
+        said = _file_lines(
+            for_one(file.cache_control) if file.private else file.cache_control, file.etag, file.modified
+        )
+        if (
             not_modified_since(asked.since, file.modified)
             if asked.tags is None
             else not_modified(asked.tags, file.etag)
-        )
-        if unchanged:
-            return Reply(request=request, status=304, size=0, data=self._head(request, 304, said[1:]))
-        size, status = file.kept.size, 200
-        if request.method == b"HEAD":
-            head = self._head(request, 200, [*said, ("content-length", str(size))])
-            return Reply(request=request, status=200, size=0, data=head)
+        ):
+            return Reply(line, asked, 304, 0, self._head(asked, 304, said))
+        said = OCTETS_LINE + said
+        if line.bodiless:
+            return Reply(line, asked, 200, 0, self._head(asked, 200, said, found.size))
+        status, first, end = 200, 0, found.size
         if asked.range is not None and range_applies(asked.if_range, file.etag, file.modified):
-            span = parse_range(asked.range, size)
+            try:
+                span = parse_range(asked.range, found.size)
+            except Unsatisfiable:
+                return None
             if span is not None:
-                status, (part.at, part.end) = 206, span
-                said.append(("content-range", f"bytes {part.at}-{part.end - 1}/{size}"))
-        length = part.end - part.at
-        head = self._head(request, status, [*said, ("content-length", str(length))])
-        if length > AT_ONCE:
+                status, (first, end) = 206, span
+                said += lines({"content-range": f"bytes {first}-{end - 1}/{found.size}"})
+        length = end - first
+        head = self._head(asked, status, said, length)
+        if length <= AT_ONCE:
+            body = self._shelf.read(found, first, end)
+            reply = None if body is None else Reply(line, asked, status, length, head, body)
+        else:
+            kept = self._shelf.open_found(found)
+            part = None if kept is None else Part(shelf=self._shelf, kept=kept, at=first, end=end)
+            reply = None if part is None else Reply(line, asked, status, length, head, b"", part)
+        if reply is not None:
             self._received(length)
-            return Reply(request=request, status=status, size=length, data=head, part=part)
-        body = os.pread(file.kept.descriptor, length, part.at)
-        if len(body) != length:
-            raise Broken("the file is shorter than it was")
-        self._received(length)
-        return Reply(request=request, status=status, size=length, data=head, body=body)
+        return reply
 
-    def _head(self, request: Request, status: int, said: Sequence[tuple[str, str]]) -> bytes:
-        moment = (int(self._clock.seconds()), self._serial())
-        if moment != self._begun:
-            self._begun = moment
-            date = http_date(moment[0]).decode()
-            first = lines([("server", version.decode()), ("date", date)])
-            self._beginning = first + self._constant + lines([("x-devpi-serial", str(moment[1]))])
-        closing = b"Connection: close\r\n" if request.close else b""
-        return STATUS[status] + closing + self._beginning + lines(said) + b"\r\n"
+    def _head(self, asked: Asked, status: int, said: bytes, length: int | None = None) -> bytes:
+        second, serial = int(self._clock.seconds()), self._serial()
+        if second != self._second or serial != self._told:
+            self._second, self._told = second, serial
+            first = lines({"server": version.decode(), "date": http_date(second).decode()})
+            self._beginning = first + self._constant + lines({"x-devpi-serial": str(serial)})
+        closing = b"Connection: close\r\n" if asked.close else b""
+        end = b"\r\n" if length is None else b"Content-Length: %d\r\n\r\n" % length
+        return b"".join((STATUS[status], closing, self._beginning, said, end))
 
 
-def lines(fields: Sequence[tuple[str, str]]) -> bytes:
+def lines(fields: Mapping[str, str]) -> bytes:
     """Header fields as they are written, each with its end of line."""
-    return b"".join(b"%s: %s\r\n" % (_canonical(name), value.encode()) for name, value in fields)
+    return b"".join(b"%s: %s\r\n" % (_canonical(name), value.encode()) for name, value in fields.items())
 
 
-_names: dict[str, bytes] = {}
-
-
+@lru_cache(maxsize=256)
 def _canonical(name: str) -> bytes:
     """A field's name as twisted.web spells it."""
-    if name not in _names:
-        _names[name] = next(iter(Headers({name: [""]}).getAllRawHeaders()))[0]
-    return _names[name]
+    return next(iter(Headers({name: [""]}).getAllRawHeaders()))[0]
+
+
+@lru_cache(maxsize=8192)
+def _page_lines(fresh: str, etag: str, serial: int | None, stale: bool) -> bytes:
+    return lines(page_fields(fresh, etag, serial, stale))
+
+
+@lru_cache(maxsize=8192)
+def _file_lines(cached: str, etag: str, modified: float) -> bytes:
+    return lines(file_fields(cached, etag, modified))
+
+
+@lru_cache(maxsize=16)
+def _representation(format_: Format, coding: Coding) -> bytes:
+    coded = {} if coding is Coding.IDENTITY else {"content-encoding": coding.token.decode()}
+    return lines({**coded, "content-type": format_.content_type.decode()})
+
+
+OCTETS_LINE = lines({"content-type": OCTETS.decode()})

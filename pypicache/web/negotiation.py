@@ -28,6 +28,8 @@ class Format(Enum):
     V1_HTML = ("application/vnd.pypi.simple.v1+html", "; charset=utf-8", "v")
     HTML = ("text/html", "; charset=utf-8", "h")
 
+    __hash__ = object.__hash__  # that of Enum runs in Python, at every look into a dictionary
+
     def __init__(self, media_type: str, parameters: str, letter: str) -> None:
         self.media_type = media_type
         self.content_type = (media_type + parameters).encode("ascii")
@@ -40,6 +42,8 @@ class Coding(Enum):
     ZSTD = ("zstd", "z")
     GZIP = ("gzip", "g")
     IDENTITY = ("identity", "")
+
+    __hash__ = object.__hash__
 
     def __init__(self, name: str, letter: str) -> None:
         self.token = name.encode("ascii")

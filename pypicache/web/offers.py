@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attrs import frozen
 from zope.interface import Interface
 
 from pypicache.core.model import Project
-from pypicache.store.local import Kept
+from pypicache.store.local import Found
 from pypicache.web.asked import Asked, FileAt, PageAt
 
 
@@ -18,8 +20,7 @@ class Ready:
     body: bytes
 
 
-@frozen(kw_only=True)
-class PageAtHand:
+class PageAtHand(NamedTuple):
     """A page whose bytes are ready."""
 
     project: Project
@@ -27,11 +28,10 @@ class PageAtHand:
     private: bool  # not everybody may see it
 
 
-@frozen(kw_only=True)
-class FileAtHand:
-    """A file on the shelf, opened; whoever asked gives it back by ``shelf.close``."""
+class FileAtHand(NamedTuple):
+    """A file on the shelf."""
 
-    kept: Kept
+    found: Found
     etag: str
     modified: float
     cache_control: str

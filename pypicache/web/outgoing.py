@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
 from typing import Any
 
 from twisted.internet import tcp
@@ -14,9 +14,11 @@ from zope.interface import implementer
 from pypicache.core.errors import Broken
 from pypicache.web.lane import Part, Reply
 from pypicache.web.sending import PIECE, hand_over
+from pypicache.web.served import Served
 
 log = Logger()
 
+TOGETHER = 16 * 2**10  # bytes of a body that are sooner copied than handed over apart from their head
 MOST_HELD = 64 * 2**10  # bytes of further requests that are read while an answer goes out
 
 
@@ -35,17 +37,20 @@ class Answering:
 
     def send(self, reply: Reply) -> None:
         """Write an answer, and a line in the log when it has gone out."""
-        transport = self.transport
+        transport, data, body = self.transport, reply.data, reply.body
+        if len(body) <= TOGETHER:
+            data, body = data + body, b""
         plain = isinstance(transport, tcp.Connection) and not transport.TLS
         sent = 0
         if plain and not transport.dataBuffer and not transport._tempDataBuffer:
-            # Both to the kernel at once, without putting them together first, and as much as the socket takes.
-            with suppress(OSError):  # it is full, or gone: the transport finds out which
-                sent = transport.socket.sendmsg((reply.data, reply.body))
-        head = len(reply.data)
-        for rest in (reply.data[sent:], reply.body[max(0, sent - head) :]):
-            if rest:
-                transport.write(rest)
+            try:  # as much as the socket takes at once
+                sent = transport.socket.sendmsg((data, body)) if body else transport.socket.send(data)
+            except OSError:  # it is full, or gone: the transport finds out which
+                sent = 0
+        if sent < len(data) + len(body):
+            for rest in (data[sent:], body[max(0, sent - len(data)) :]):
+                if rest:
+                    transport.write(rest)
         if reply.part is None:
             self._over(reply)
         else:
@@ -53,11 +58,13 @@ class Answering:
             self._outgoing.begin()
 
     def _over(self, reply: Reply) -> None:
-        request = reply.request
+        line, asked = reply.line, reply.asked
         if self._client is None:
             self._client = getattr(self.transport.getPeer(), "host", "-")
-        self.served.note(self._client, request.method, request.uri, reply.status, reply.size, request.agent)
-        if request.close:
+        self.served.add(
+            Served(time.time(), self._client, line.method, line.path, reply.status, reply.size, asked.agent)
+        )
+        if asked.close:
             self.persistent = False
             self.loseConnection()
 
@@ -118,7 +125,7 @@ class Outgoing:
                 if part.at < part.end:
                     transport.startWriting()
         except Broken as error:
-            log.warn("{uri}: cut off: {why}", uri=self._reply.request.uri, why=str(error))
+            log.warn("{uri}: cut off: {why}", uri=self._reply.line.uri, why=str(error))
             transport.abortConnection()
             return
         if part.at >= part.end:

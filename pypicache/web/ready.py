@@ -23,7 +23,7 @@ GZIP_LEVEL = 3  # pages are mostly digests: 6 takes 2.6 times as long and saves 
 LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
-Key = tuple[str, str, str, str]  # path of the outside URL, index, project, format
+Key = tuple[str, str, str, Format]  # path of the outside URL, index, project, format
 
 
 @define
@@ -120,7 +120,7 @@ class ReadyPages:
 
         :param prefix: path of the outside URL, put before the URLs of files.
         """
-        key = (prefix, index, project.name, format_.name)
+        key = (prefix, index, project.name, format_)
         found = self.at_hand(key, coding)
         if found is not None:
             if found[0] == project.revision:
@@ -180,7 +180,7 @@ def _ready(digest: str, format_: Format, coding: Coding, body: bytes) -> Ready:
 
 
 def _place(key: Key, coding: Coding) -> Place:
-    return Place(prefix=key[0], index=key[1], project=key[2], format=key[3], coding=coding.name)
+    return Place(prefix=key[0], index=key[1], project=key[2], format=key[3].name, coding=coding.name)
 
 
 def _make(key: Key, project: Project, format_: Format, coding: Coding, before: _Rendered | None) -> _Made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pypicache.core.model import Project
+from pypicache.web.conditions import http_date
 
 VARY = "Accept, Accept-Encoding"
 STALE = {"x-pypicache-stale": "the upstream could not be asked"}
@@ -11,24 +11,41 @@ ASK_AGAIN = "no-cache"
 OCTETS = b"application/octet-stream"
 
 
-def freshness(checked: float | None, stale: bool, now: float, client_max_age: float) -> dict[str, str]:
+def freshness(checked: float | None, stale: bool, now: float, client_max_age: float) -> str:
     """``Cache-Control`` of a page (contract clients 6, freshness arithmetic).
 
     :param checked: when the upstream confirmed it, in seconds since the epoch; ``None``: there is none, it is ours.
     :param client_max_age: seconds for which clients may take a page for fresh, counted from then; 0: never.
     """
     if stale or not client_max_age or checked is None:
-        return {"cache-control": "no-cache"}
-    return {"cache-control": f"max-age={max(0, int(client_max_age) - int(now - checked))}, public"}
+        return ASK_AGAIN
+    return f"max-age={max(0, int(client_max_age) - int(now - checked))}, public"
 
 
-def page_fields(project: Project, etag: str, now: float, client_max_age: float) -> dict[str, str]:
-    """What is said of a page, in 200 and 304 alike."""
-    fields = freshness(project.checked, project.stale, now, client_max_age)
-    fields |= {"etag": f'"{etag}"', "vary": VARY}
-    if project.serial is not None:
-        fields["x-pypi-last-serial"] = str(project.serial)
-    return fields | STALE if project.stale else fields
+def page_fields(fresh: str, etag: str, serial: int | None, stale: bool) -> dict[str, str]:
+    """What is said of a page, in 200 and 304 alike.
+
+    :param fresh: its ``Cache-Control``.
+    :param serial: of the project, at the upstream.
+    """
+    fields = {"cache-control": fresh, "etag": f'"{etag}"', "vary": VARY}
+    if serial is not None:
+        fields["x-pypi-last-serial"] = str(serial)
+    return fields | STALE if stale else fields
+
+
+def file_fields(cached: str, etag: str, modified: float) -> dict[str, str]:
+    """What is said of a file on the shelf, in 200, 206 and 304 alike, besides its type.
+
+    :param cached: its ``Cache-Control``.
+    :param modified: in seconds since the epoch.
+    """
+    return {
+        "cache-control": cached,
+        "accept-ranges": "bytes",
+        "etag": f'"{etag}"',
+        "last-modified": http_date(modified).decode(),
+    }
 
 
 def for_one(value: str) -> str:

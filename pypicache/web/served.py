@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -13,10 +13,10 @@ NAMESPACE = "pypicache.requests"
 FORMAT = "{client} {method} {path} {status} {size} {agent!r}"
 EVERY = 0.1  # seconds after which requests are told at the latest
 MOST = 2_000  # requests that are told at once
+MOST_PATH, MOST_AGENT = 1000, 80  # characters of them that are told
 
 
-@frozen
-class Served:
+class Served(NamedTuple):
     """One request that was answered; texts are printable."""
 
     time: float  # seconds since the epoch
@@ -26,10 +26,6 @@ class Served:
     status: int
     size: int  # bytes of the body that were sent
     agent: str
-
-    def values(self) -> tuple[float, str, str, str, int, int, str]:
-        """The same as a tuple, in order."""
-        return (self.time, self.client, self.method, self.path, self.status, self.size, self.agent)
 
     def fields(self) -> dict[str, object]:
         """What is said of it in a log."""
@@ -56,15 +52,14 @@ class ServedRequests:
 
     def note(self, client: str, method: bytes, uri: bytes, status: int, size: int, agent: str) -> None:
         """A request was answered; the texts are as they came."""
+        verb, target = printable(method.decode("latin-1")), printable(uri.decode("latin-1"))
+        self.add(Served(time.time(), client, verb, target[:MOST_PATH], status, size, agent[:MOST_AGENT]))
+
+    def add(self, served: Served) -> None:
+        """A request was answered."""
         if not self._waiting:
             self._clock.callLater(EVERY, self.tell)
-        verb, target = method.decode("latin-1"), uri.decode("latin-1")
-        self._waiting.append(
-            Served(
-                time.time(), client, verb if verb.isprintable() else _printable(verb),
-                target[:1000] if target.isprintable() else _printable(target)[:1000], status, size, agent[:80],
-            )
-        )  # fmt: skip
+        self._waiting.append(served)
         if len(self._waiting) == MOST:
             self.tell()
 
@@ -79,7 +74,10 @@ class ServedRequests:
         self.take(waiting)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text in one line, whatever is in it."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -18,7 +18,7 @@ from pypicache.web.conditions import not_modified
 from pypicache.web.negotiation import Coding, Format, choose_coding, choose_format, wants_revalidation
 from pypicache.web.pour import flow_out
 from pypicache.web.ready import ReadyPages
-from pypicache.web.said import STALE, VARY, freshness, page_fields
+from pypicache.web.said import VARY, freshness, page_fields
 
 LIST_CODINGS = (Coding.GZIP, Coding.IDENTITY)  # the codings in which the project list is on disk
 
@@ -49,7 +49,8 @@ class SimplePages:
         coding = choose_coding(header(request, "accept-encoding"))
         project = await index.project(name, refresh=_revalidate(request))
         ready = await self._ready.page(prefix, index.name, project, format_, coding)
-        headers = page_fields(project, ready.etag, self._clock.seconds(), self._client_max_age)
+        fresh = freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
+        headers = page_fields(fresh, ready.etag, project.serial, project.stale)
         tags = header(request, "if-none-match")
         if tags is not None and not_modified(tags, ready.etag):
             answer(request, b"", None, code=304, headers=headers)
@@ -63,9 +64,9 @@ class SimplePages:
         format_ = self._format(request)
         compressed = choose_coding(header(request, "accept-encoding"), LIST_CODINGS) is Coding.GZIP
         found = await self._lists[index.name].file(_list_format(format_), compressed)
-        headers = freshness(found.checked, found.stale, self._clock.seconds(), self._client_max_age)
+        fresh = freshness(found.checked, found.stale, self._clock.seconds(), self._client_max_age)
         etag = f"{found.etag}{format_.letter}"
-        headers |= {"etag": f'"{etag}"', "vary": VARY} | (STALE if found.stale else {})
+        headers = page_fields(fresh, etag, None, found.stale)
         tags = header(request, "if-none-match")
         if tags is not None and not_modified(tags, etag):
             answer(request, b"", None, code=304, headers=headers)

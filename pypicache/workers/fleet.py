@@ -68,8 +68,7 @@ class Desk:
         file = self._at_hand.file(FileAt(index=name, path=path, projects=(project,)), Asked.plain())
         if file is None:
             return None
-        self._library.shelf.close(file.kept)
-        return file_offer(file.kept.key, file.etag, file.modified, file.cache_control, index.until(project))
+        return file_offer(file.found.key, file.etag, file.modified, file.cache_control, index.until(project))
 
     def used(self, uses: Sequence[tuple[Question, int]], sent_bytes: int) -> None:
         """Count what a worker answered as if it had been answered here."""
@@ -191,7 +190,7 @@ class Fleet:
         elif kind == "served":
             served, uses, sent_bytes = rest
             worker.requests += len(served)
-            self._site.served.take([Served(*one) for one in served])
+            self._site.served.take(list(map(Served._make, served)))
             self._desk.used([(tuple(question), times) for question, times in uses], sent_bytes)
 
     def _adopt(self, descriptor: int, family: int, data: bytes) -> None:

@@ -73,18 +73,16 @@ class Replica:
         found = self._find(("page", place.index, place.project, prefix, asked.format.name, asked.coding.name))
         if not isinstance(found, _Page):
             return None
-        return PageAtHand(project=found.project, ready=found.ready, private=False)
+        return PageAtHand(found.project, found.ready, private=False)
 
     def file(self, place: FileAt, asked: Asked) -> FileAtHand | None:
         if asked.json or not place.projects:
             return None
         found = self._find(("file", place.index, place.projects[0], place.path))
-        kept = self._shelf.open(found.key) if isinstance(found, _File) else None
-        if not isinstance(found, _File) or kept is None:
+        held = self._shelf.look(found.key) if isinstance(found, _File) else None
+        if not isinstance(found, _File) or held is None:
             return None
-        return FileAtHand(
-            kept=kept, etag=found.etag, modified=found.modified, cache_control=found.cache_control, private=False
-        )
+        return FileAtHand(held, found.etag, found.modified, found.cache_control, private=False)
 
     def _find(self, question: Question) -> _Page | _File | None:
         found = self._entries.get(question)

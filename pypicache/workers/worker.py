@@ -86,7 +86,7 @@ class Worker(Protocol):
     def _tell(self, served: Any) -> None:
         uses, self.replica.uses = self.replica.uses, type(self.replica.uses)()
         size, self.sent_bytes = self.sent_bytes, 0
-        self.transport.write(packed("served", [one.values() for one in served], list(uses.items()), size))
+        self.transport.write(packed("served", [tuple(one) for one in served], list(uses.items()), size))
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from attrs import define, field, frozen
 from hypothesis import strategies as st
 
+from pypicache.store.small import SmallFiles
 from pypicache.web.conditions import http_date
 from pypicache.web.door import LoggedSite
 from pypicache.web.served import Served
@@ -94,6 +96,8 @@ class LaneCase(StagesCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # As if every file had been there for a while: small ones are sent from memory then.
+        self.house.shelf.small = SmallFiles(now=lambda: time.time() + 60)
         self.network = Network(self.clock)
         self.slow, self.fast = self.way(lane=False), self.way(lane=True)
         self.targets: list[str] = []

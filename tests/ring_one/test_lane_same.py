@@ -177,6 +177,22 @@ class SameTests(LaneCase):
         self.assertTrue(sender.closed)
         self.assertLess(len(sender.received), 200_000)
 
+    def test_a_small_file_that_changes(self) -> None:
+        """What is sent is what lies there now, and what was deleted is gone."""
+        target = next(target for target in self.targets if "demo-9.0.zip" in target and "/team/dev" in target)
+        shelf, key = self.house.shelf, target.removeprefix("/")
+        before = self.both(self.ask(target))
+        found = shelf.look(key)
+        assert found is not None
+        self.assertEqual(shelf.small.get(key, found.stamp), b"private")
+        self.assertEqual(self.both(self.ask(target)).data, before.data)
+        for content in (b"PRIVATE", b"longer than before"):
+            shelf.path(key).write_bytes(content)
+            for _ in range(2):
+                self.assertTrue(self.both(self.ask(target)).data.endswith(b"\r\n\r\n" + content))
+        shelf.path(key).unlink()
+        self.assertNotIn(b"longer", self.both(self.ask(target)).data)
+
     def test_nothing_stays_open(self) -> None:
         """Whoever leaves in the middle of a file leaves nothing behind."""
         key = self.big.removeprefix("/")
