@@ -43,8 +43,10 @@ class Histogram:
         if seconds > self.worst:
             self.worst = seconds
 
-    def clear(self) -> None:
-        """Count from nothing again."""
+    def move_to(self, other: Histogram) -> None:
+        """Count what was counted so far in another one, and here from nothing again."""
+        other.counts = [count + more for count, more in zip(other.counts, self.counts, strict=True)]
+        other.worst = max(other.worst, self.worst)
         self.counts = [0] * (len(BOUNDS) + 1)
         self.worst = 0.0
 
@@ -70,7 +72,7 @@ class Turns:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._all = Histogram()
+        self._past = Histogram()  # of what was before that
         self._recent = [Histogram() for _ in range(SPANS)]
         self._now = self._recent[0]
         self._span = -1  # number of the span that is counted in now
@@ -83,7 +85,6 @@ class Turns:
         """
         if now >= self._ends:
             self._move(now)
-        self._all.add(seconds)
         self._now.add(seconds)
         if seconds > WARN:
             self.log.warn("for {seconds:.2f} s nobody was answered: one turn of the reactor took so long",
@@ -92,12 +93,12 @@ class Turns:
     def _move(self, now: float) -> None:
         span = int(now // SPAN)
         for number in range(max(self._span + 1, span - SPANS + 1), span + 1):
-            self._recent[number % SPANS].clear()
+            self._recent[number % SPANS].move_to(self._past)
         self._span, self._now, self._ends = span, self._recent[span % SPANS], (span + 1) * SPAN
 
     def since_start(self) -> Length:
         """Of all turns."""
-        return lengths([self._all])
+        return lengths([self._past, *self._recent])
 
     def recent(self) -> Length:
         """Of the last five minutes, or up to half a minute less."""
@@ -107,28 +108,31 @@ class Turns:
         return lengths(self._recent)
 
 
-class _Poller:
-    """The poller of an epoll reactor, with a look at the clock before and after it waits."""
+def measured(reactor: Any, turns: Turns, clock: Callable[[], float]) -> Callable[[float | None], None]:
+    """One turn of an epoll reactor, with a look at the clock before and after it waits.
 
-    def __init__(self, poller: Any, turns: Turns, clock: Callable[[], float]) -> None:
-        self.poller = poller
-        self.register, self.unregister, self.modify = poller.register, poller.unregister, poller.modify
-        self.close, self.fileno = poller.close, poller.fileno
-        wait, took, woke = poller.poll, turns.took, clock()
+    Twisted's own, besides, notes for its old log whom each event is for, which takes as long as to read a request.
+    """
+    wait, selectables, work = reactor._poller.poll, reactor._selectables, reactor._doReadOrWrite
+    woke = clock()
 
-        def poll(timeout: float, most: int) -> Any:
-            nonlocal woke
-            now = clock()
-            took(now - woke, now)
-            try:
-                return wait(timeout, most)
-            finally:
-                woke = clock()
-                # Who waits for the interpreter's lock, which a thread does not give away, comes back late.
-                if timeout >= 0 and woke > now + timeout + TICK:
-                    woke = now + timeout + TICK
+    def turn(timeout: float | None) -> None:
+        nonlocal woke
+        now = clock()
+        turns.took(now - woke, now)
+        try:
+            events = wait(-1 if timeout is None else timeout, len(selectables) or 1)
+        finally:
+            woke = clock()
+            # Who waits for the interpreter's lock, which a thread does not give away, comes back late.
+            if timeout is not None and woke > now + timeout + TICK:
+                woke = now + timeout + TICK
+        for number, event in events:
+            selectable = selectables.get(number)  # None: an earlier event has closed it
+            if selectable is not None:
+                work(selectable, number, event)
 
-        self.poll = poll
+    return turn
 
 
 class Watchdog:
@@ -148,9 +152,9 @@ class Watchdog:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT)
-        poller = getattr(self._reactor, "_poller", None)
-        if isinstance(poller, getattr(select, "epoll", ())):  # other pollers are asked in other ways
-            self._reactor._poller = _Poller(poller, self._turns, self._clock)
+        # Other pollers than epoll are asked in other ways.
+        if isinstance(getattr(self._reactor, "_poller", None), getattr(select, "epoll", ())):
+            self._reactor.doIteration = measured(self._reactor, self._turns, self._clock)
             return
         self._due = self._clock() + BEAT
         self._call = LoopingCall(self._look)
@@ -168,5 +172,5 @@ class Watchdog:
         gc.unfreeze()
         if self._call is not None:
             self._call.stop()
-        elif isinstance(poller := getattr(self._reactor, "_poller", None), _Poller):
-            self._reactor._poller = poller.poller
+        else:
+            vars(self._reactor).pop("doIteration", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import select
 from random import Random
 
@@ -80,24 +81,34 @@ class Polling:
 
     def __init__(self) -> None:
         self._poller = select.epoll()
+        self._selectables: dict[int, object] = {}
+        self.done: list[tuple[object, int]] = []
+        self.closed_by_the_first: list[int] = []
+
+    def _doReadOrWrite(self, selectable: object, number: int, event: int) -> None:  # noqa: N802 -- of twisted's
+        self.done.append((selectable, event))
+        for closed in self.closed_by_the_first:
+            self._selectables.pop(closed, None)
+
+    def doIteration(self, delay: float | None) -> None:  # noqa: N802 -- of twisted's
+        raise AssertionError("the reactor's own turn")
 
 
 class WatchdogTests(SynchronousTestCase):
     def test_epoll(self) -> None:
         """From the end of one wait to the beginning of the next is a turn; the collector is set, and set back."""
         before, clock, reactor = gc.get_threshold(), Clock(), Polling()
-        poller = reactor._poller
-        self.addCleanup(poller.close)
+        self.addCleanup(reactor._poller.close)
         turns = Turns(clock.seconds)
         watchdog = Watchdog(reactor, turns, clock.seconds)
         watchdog.start()
         self.assertGreater(gc.get_threshold(), before)
-        reactor._poller.poll(0, 1)
+        reactor.doIteration(0)
         clock.advance(0.02)
-        reactor._poller.poll(0, 1)
+        reactor.doIteration(0)
         self.assertAlmostEqual(turns.since_start().worst, 0.02)
         watchdog.stop()
-        self.assertIs(reactor._poller, poller)
+        self.assertRaises(AssertionError, reactor.doIteration, 0)
         self.assertEqual(gc.get_threshold(), before)
 
     def test_late_from_waiting(self) -> None:
@@ -110,11 +121,31 @@ class WatchdogTests(SynchronousTestCase):
         watchdog = Watchdog(reactor, turns, lambda: next(moments))
         watchdog.start()
         self.addCleanup(watchdog.stop)
-        reactor._poller.poll(0.1, 1)
-        reactor._poller.poll(0.0, 1)
+        reactor.doIteration(0.1)
+        reactor.doIteration(0.0)
         counted = turns.since_start()
         self.assertEqual(counted.turns, 2)
-        self.assertEqual(sum(turns._all.counts[-25:]), 2)  # 1 s until the first wait, and the 0.4 s that it was late
+        self.assertEqual(sum(turns._now.counts[-25:]), 2)  # 1 s until the first wait, and the 0.4 s that it was late
+
+    def test_what_there_is_to_do(self) -> None:
+        """Every event is passed on, but none for what an earlier one of the same turn has closed."""
+        reactor = Polling()
+        self.addCleanup(reactor._poller.close)
+        ends = [end for pair in (os.pipe(), os.pipe()) for end in pair]
+        for end in ends:
+            self.addCleanup(os.close, end)
+        writers = ends[1::2]
+        for number in writers:
+            reactor._poller.register(number, select.EPOLLOUT)
+            reactor._selectables[number] = f"end {number}"
+        watchdog = Watchdog(reactor, Turns(lambda: 0.0), lambda: 0.0)
+        watchdog.start()
+        self.addCleanup(watchdog.stop)
+        reactor.doIteration(None)
+        self.assertEqual(reactor.done, [(f"end {number}", select.EPOLLOUT) for number in writers])
+        reactor.closed_by_the_first = writers
+        reactor.doIteration(None)
+        self.assertEqual(len(reactor.done), 3)
 
     def test_other_reactors(self) -> None:
         """A regular call tells by how much it is late."""

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
@@ -32,6 +33,7 @@ from zope.interface import implementer
 
 from pypicache.process import running_reactor
 from pypicache.store.local import Shelf
+from pypicache.turns import Turns, Watchdog
 from pypicache.web.lane import Lane
 from pypicache.web.outgoing import MOST_HELD, Answering
 from pypicache.web.served import ServedRequests
@@ -307,6 +309,7 @@ def main() -> None:
     for message in more:
         worker.told(*message)
     worker.listen(setup["families"])
+    Watchdog(reactor, Turns(time.monotonic), time.monotonic).start()
     reactor.run(installSignalHandlers=False)
 
 
