@@ -7,14 +7,14 @@ the normal path.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.server import version
 
-from pypicache.store.local import Kept, Shelf
+from pypicache.store.local import Shelf
 from pypicache.web.asked import Asked, Line, PageAt, outside_path, read_head, read_line
 from pypicache.web.conditions import (
     Unsatisfiable,
@@ -27,6 +27,7 @@ from pypicache.web.conditions import (
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
 from pypicache.web.said import OCTETS, file_fields, for_one, freshness, page_fields
+from pypicache.web.sheets import LARGE, Sheets
 
 AT_ONCE = 64 * 2**10  # bytes of a file that are read and sent together with the head
 MOST_AT_ALL = 16_000  # bytes of a head; twisted.web takes a little more, not counting the ends of lines
@@ -39,14 +40,10 @@ STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n",
 class Part:
     """The span of an open file that follows the head of an answer."""
 
-    shelf: Shelf
-    kept: Kept
+    descriptor: int
     at: int  # the next byte
     end: int
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.shelf.close(self.kept)
+    close: Callable[[], None]  # lets go of the file
 
 
 @define(eq=False)
@@ -79,6 +76,7 @@ class Lane:
     _dress: Mapping[str, str]
     _serial: Callable[[], int]
     _received: Callable[[int], None]  # told how many bytes of files were sent from the shelf
+    _sheets: Sheets = field(init=False, factory=Sheets)
     _second: int = -1  # for which, together with the serial, the beginning of answers holds
     _told: int = -1  # the serial
     _beginning: bytes = b""
@@ -115,7 +113,13 @@ class Lane:
         assert asked.format is not None
         size = len(ready.body)
         head = self._head(asked, 200, said + _representation(asked.format, asked.coding), size)
-        return Reply(line, asked, 200, 0, head) if line.bodiless else Reply(line, asked, 200, size, head, ready.body)
+        if line.bodiless:
+            return Reply(line, asked, 200, 0, head)
+        sheet = self._sheets.of(ready) if size >= LARGE else None
+        if sheet is None:
+            return Reply(line, asked, 200, size, head, ready.body)
+        part = Part(descriptor=sheet.descriptor, at=0, end=size, close=sheet.leave)
+        return Reply(line, asked, 200, size, head, b"", part)
 
     def _file(self, line: Line, asked: Asked, file: FileAtHand) -> Reply | None:
         found = file.found
@@ -147,8 +151,10 @@ class Lane:
             reply = None if body is None else Reply(line, asked, status, length, head, body)
         else:
             kept = self._shelf.open_found(found)
-            part = None if kept is None else Part(shelf=self._shelf, kept=kept, at=first, end=end)
-            reply = None if part is None else Reply(line, asked, status, length, head, b"", part)
+            reply = None
+            if kept is not None:
+                part = Part(descriptor=kept.descriptor, at=first, end=end, close=partial(self._shelf.close, kept))
+                reply = Reply(line, asked, status, length, head, b"", part)
         if reply is not None:
             self._received(length)
         return reply

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
@@ -18,6 +20,7 @@ from pypicache.web.served import Served
 
 log = Logger()
 
+MSG_MORE = getattr(socket, "MSG_MORE", 0)  # what follows goes into the same packet
 TOGETHER = 16 * 2**10  # bytes of a body that are sooner copied than handed over apart from their head
 MOST_HELD = 64 * 2**10  # bytes of further requests that are read while an answer goes out
 
@@ -37,25 +40,33 @@ class Answering:
 
     def send(self, reply: Reply) -> None:
         """Write an answer, and a line in the log when it has gone out."""
-        transport, data, body = self.transport, reply.data, reply.body
+        transport, data, body, part = self.transport, reply.data, reply.body, reply.part
         if len(body) <= TOGETHER:
             data, body = data + body, b""
         plain = isinstance(transport, tcp.Connection) and not transport.TLS
         sent = 0
         if plain and not transport.dataBuffer and not transport._tempDataBuffer:
             try:  # as much as the socket takes at once
-                sent = transport.socket.sendmsg((data, body)) if body else transport.socket.send(data)
+                if body:
+                    sent = transport.socket.sendmsg((data, body))
+                else:
+                    sent = transport.socket.send(data, MSG_MORE if part is not None else 0)
             except OSError:  # it is full, or gone: the transport finds out which
                 sent = 0
         if sent < len(data) + len(body):
             for rest in (data[sent:], body[max(0, sent - len(data)) :]):
                 if rest:
                     transport.write(rest)
-        if reply.part is None:
-            self._over(reply)
-        else:
-            self._outgoing = Outgoing(self, reply, reply.part, plain)
+        elif part is not None:
+            with suppress(Broken, OSError):  # it fails again when the rest is to go out
+                part.at += hand_over(transport.fileno(), part.descriptor, part.at, part.end - part.at)
+        if part is not None and part.at < part.end:
+            self._outgoing = Outgoing(self, reply, part, plain)
             self._outgoing.begin()
+            return
+        if part is not None:
+            part.close()
+        self._over(reply)
 
     def _over(self, reply: Reply) -> None:
         line, asked = reply.line, reply.asked
@@ -121,7 +132,7 @@ class Outgoing:
             elif transport.dataBuffer or transport._tempDataBuffer:
                 return  # the head of the answer goes first
             else:
-                part.at += hand_over(transport.fileno(), part.kept.descriptor, part.at, part.end - part.at)
+                part.at += hand_over(transport.fileno(), part.descriptor, part.at, part.end - part.at)
                 if part.at < part.end:
                     transport.startWriting()
         except Broken as error:
@@ -132,7 +143,7 @@ class Outgoing:
             self._finish()
 
     def _write(self, part: Part) -> int:
-        piece = os.pread(part.kept.descriptor, min(PIECE, part.end - part.at), part.at)
+        piece = os.pread(part.descriptor, min(PIECE, part.end - part.at), part.at)
         if not piece:
             raise Broken("the file is shorter than it was")
         self._channel.transport.write(piece)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pypicache.web.sheets import LARGE
 from tests.ring_one.files import bytes_of
 from tests.ring_one.house import PIP
-from tests.ring_one.lanes import ACCEPT, AGENTS, DAY, EARLY, FIELDS, LATE, ODD, RANGES, Heard, LaneCase
+from tests.ring_one.lanes import ACCEPT, AGENTS, BROWSER, DAY, EARLY, FIELDS, LATE, ODD, RANGES, Heard, LaneCase
 from tests.ring_one.network import NetworkAgent
 from tests.ring_one.publishing import Sender
 
@@ -192,6 +193,21 @@ class SameTests(LaneCase):
                 self.assertTrue(self.both(self.ask(target)).data.endswith(b"\r\n\r\n" + content))
         shelf.path(key).unlink()
         self.assertNotIn(b"longer", self.both(self.ask(target)).data)
+
+    def test_a_large_page(self) -> None:
+        """It goes out like a large file, while more is asked for, and as it is when it has changed."""
+        page = "/root/pypi/+simple/many/"
+        for number in (800, 900):
+            self.mirrored("many", *[part for n in range(number) for part in (f"many-{n}.zip", b"%d" % n)])
+            self.advance(2000)
+            self.learn(page)
+            ask = self.ask(page, f"accept: {BROWSER}", "accept-encoding: identity")
+            heard = self.both(ask, self.ask(self.demo, "accept: */*"), ask)
+            self.assertEqual((heard.answers, heard.fast), (3, 3))
+            self.assertGreater(len(heard.data), 2 * LARGE)
+            self.assertEqual(heard.data.count(b"many-%d.zip</a>" % (number - 1)), 2)
+            self.both(self.ask(page, f"accept: {BROWSER}", "connection: close"), self.ask(self.demo))
+            self.both(self.ask(page, f"accept: {BROWSER}", method="HEAD"))
 
     def test_nothing_stays_open(self) -> None:
         """Whoever leaves in the middle of a file leaves nothing behind."""
