@@ -46,7 +46,7 @@ class Layered:
         self.spec: StageSpec = own.spec
         self.name = own.name
         self._order = order
-        self._merged: dict[ProjectName, tuple[str, Project]] = {}
+        self._merged: dict[ProjectName, tuple[list[tuple[str, str]], Project]] = {}
 
     async def project(self, name: ProjectName, refresh: bool = False) -> Project:
         parts, trouble = await self.parts(name, refresh)
@@ -83,12 +83,13 @@ class Layered:
         return self.own.held(name, path)
 
     def _merge(self, name: ProjectName, parts: Sequence[Part]) -> Project:
-        revision = sha256(" ".join(f"{part.index.name}={part.project.revision}" for part in parts).encode()).hexdigest()
+        revisions = [(part.index.name, part.project.revision) for part in parts]
         remembered = self._merged.get(name)
-        if remembered is None or remembered[0] != revision:
+        if remembered is None or remembered[0] != revisions:
             if len(self._merged) >= MOST_MERGED:
                 self._merged.clear()
-            remembered = self._merged[name] = (revision, merged(name, revision[:20], parts))
+            revision = sha256(" ".join(f"{index}={revision}" for index, revision in revisions).encode()).hexdigest()
+            remembered = self._merged[name] = (revisions, merged(name, revision[:20], parts))
         return remembered[1]
 
     def _split(self) -> tuple[list[Stage], list[Mirror]]:
