@@ -41,6 +41,7 @@ from pypicache.upstream.outside import Outside
 from pypicache.web.accounts import AccountsWire
 from pypicache.web.at_hand import AtHand
 from pypicache.web.callers import Callers
+from pypicache.web.coming import Coming
 from pypicache.web.documents import DocumentPages
 from pypicache.web.door import Door
 from pypicache.web.indexes import IndexAdministration
@@ -244,7 +245,7 @@ def build(
     )  # fmt: skip
     at_hand = AtHand(catalog, callers, ready, library)
     lane = Lane(
-        at_hand, shelf, clock, settings.outside_url, settings.client_max_age, headers,
+        at_hand, Coming(catalog, callers, ready), shelf, clock, settings.outside_url, settings.client_max_age, headers,
         lambda: ledger.serial, figures.sent,
     )  # fmt: skip
     strays = Strays(ledger, shelf, clock=clock, in_thread=in_thread, tasks=tasks)

@@ -21,7 +21,7 @@ from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
 from pypicache.store.local import FULL, Found, Kept, Shelf
-from pypicache.store.spool import Allowance, Spool
+from pypicache.store.spool import SMALL, Allowance, Spool
 from pypicache.store.through import Through
 from pypicache.tasks import InThread, Tasks
 from pypicache.together import Together
@@ -239,6 +239,26 @@ class ComingBody:
         if download.failure is not None:
             raise download.failure
         self.size = download.arrived if download.complete else download.size
+
+    async def content(self) -> bytes | None:
+        """All of a small file, as soon as it was found right, though it may not be on the disk yet.
+
+        :return: ``None`` if it is better read piece by piece.
+        :raises PypicacheError: it cannot be had.
+        """
+        small = self.size is None or self.size <= SMALL
+        if not small or self.library.disk_full or await self.library.borrow(self._key, self._project, self._file):
+            return None
+        download = await self._download()
+        try:
+            while not (download.complete or download.overflowed or download.failure or download.spool.descriptor):
+                await download.changed.wait()
+            if download.failure is not None:
+                raise download.failure
+            content = download.spool.content if download.complete else None
+            return None if content is None else bytes(content)
+        finally:
+            download.leave()
 
     def reader(self, first: int, end: int | None) -> IReader:
         return _Coming(self, first, end)

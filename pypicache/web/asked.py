@@ -95,6 +95,11 @@ class Asked:
             range=None, if_range=None, outside_url=None, authorization=None, devpi_auth=None, agent="-",
         )  # fmt: skip
 
+    @property
+    def conditional(self) -> bool:
+        """Whether something other than the whole file may be the answer."""
+        return self.tags is not None or self.since is not None or self.range is not None
+
     def wants_page(self, where: PageAt) -> bool:
         """Whether a page that is remembered answers this: nobody is to be asked, and it is what is meant."""
         return not self.fresh and (where.simple or self.installer or not self.json)

@@ -61,7 +61,8 @@ class BodyRequest(Request):
     A client that is refused while it sends would see a broken connection instead of the answer, if what it sends were
     not read (contract clients 2.4).
 
-    :ivar refused: why nothing of the body is taken in; raised by whoever renders the request.
+    :ivar refused: why nothing of the body is taken in, or what came of the question already; raised by whoever renders
+        the request.
     :ivar admitted: as of which generation of accounts and indexes it was, to which index, and who sent it.
     :ivar before_head: called before the head of the answer is written, when what was asked for is done.
     """
@@ -83,6 +84,7 @@ class BodyRequest(Request):
     def gotLength(self, length: int | None) -> None:  # noqa: N802 -- a method of twisted.web
         """The headers are here; in HTTP/2 some of them may still come."""
         super().gotLength(min(length or 0, SMALL))
+        self.refused = getattr(self.channel, "error", None)
         self._length = length
         if hasattr(self.channel, "_command"):
             self._ask(self.channel._command, self.channel._path, self.channel._version)

@@ -8,6 +8,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from pypicache.core.errors import PypicacheError
 from pypicache.web.lane import Lane
 from pypicache.web.outgoing import Answering
 from pypicache.web.served import ServedRequests
@@ -28,7 +29,12 @@ class LaneChannel(Answering, HTTPChannel):
         bytes --> idle, and a whole plain request --> lane.answer --> Reply --> written; a file by sendfile
                   anything else, or no Reply ------> twisted.web, which is given the same bytes
                   a file is going out -------------> kept until it has gone
+                  somebody was asked for it -------> kept until there is a Reply, or twisted.web is given the bytes
+
+    :ivar error: what came of the question that twisted.web is given, if that is known already.
     """
+
+    error: PypicacheError | None = None
 
     _HTTPChannel__first_line: int  # 1: a request may begin, perhaps after an empty line
 
@@ -43,12 +49,25 @@ class LaneChannel(Answering, HTTPChannel):
             self._outgoing.hold(data)
             return
         site: LaneSite = self.factory
-        reply = site.lane.answer(data) if site.lane is not None and self._idle else None
-        if reply is None:
-            HTTPChannel.dataReceived(self, data)
+        lane = site.lane if self._idle else None
+        reply = None if lane is None else lane.answer(data)
+        if reply is not None:
+            self.resetTimeout()
+            self.send(reply)
             return
-        self.resetTimeout()
-        self.send(reply)
+        coming = None if lane is None else lane.ask(data)
+        if coming is None:
+            HTTPChannel.dataReceived(self, data)
+        else:
+            self.wait(coming, data)
+
+    def decline(self, data: bytes, error: PypicacheError | None) -> None:
+        """Have the normal path answer a request; with an error, if that is what came of it."""
+        self.error = error
+        try:
+            HTTPChannel.dataReceived(self, data)
+        finally:
+            self.error = None
 
     @property
     def _idle(self) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from typing import TypeVar
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.server import version
@@ -25,10 +27,11 @@ from pypicache.web.conditions import (
     range_applies,
 )
 from pypicache.web.negotiation import Coding, Format
-from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
+from pypicache.web.offers import FileAtHand, IAtHand, IComing, PageAtHand, WholeFile
 from pypicache.web.said import OCTETS, file_fields, for_one, freshness, page_fields
 from pypicache.web.sheets import LARGE, Sheets
 
+T = TypeVar("T")
 AT_ONCE = 64 * 2**10  # bytes of a file that are read and sent together with the head
 MOST_AT_ALL = 16_000  # bytes of a head; twisted.web takes a little more, not counting the ends of lines
 QUESTIONS = (b"GET ", b"HEAD ")
@@ -69,6 +72,7 @@ class Lane:
     """
 
     _at_hand: IAtHand
+    _coming: IComing | None  # None: what is not at hand is left to the normal path
     _shelf: Shelf
     _clock: IReactorTime
     _configured_url: str | None
@@ -86,33 +90,56 @@ class Lane:
         self._constant = lines(self._dress)
 
     def answer(self, data: bytes) -> Reply | None:
-        """Answer one whole request; ``None`` if the normal path has to.
+        """Answer one whole request; ``None`` if that takes more than a look, or the normal path.
 
         :param data: what came from the client, nothing before it having been left unread.
         """
-        if not data.startswith(QUESTIONS) or not data.endswith(END) or len(data) > MOST_AT_ALL:
+        question = self._read(data)
+        if question is None:
             return None
-        first, _, fields = data.partition(b"\r\n")
-        asked = read_head(fields)
-        prefix = None if asked is None else outside_path(asked.outside_url, self._configured_url)
-        line = None if prefix is None else read_line(first, prefix)
-        if asked is None or prefix is None or line is None:
-            return None
+        line, asked, prefix = question
         if isinstance(line.where, PageAt):
             page = self._at_hand.page(line.where, asked, prefix)
             return None if page is None else self._page(line, asked, page)
         file = self._at_hand.file(line.where, asked)
         return None if file is None else self._file(line, asked, file)
 
-    def _page(self, line: Line, asked: Asked, page: PageAtHand) -> Reply:
+    def ask(self, data: bytes) -> Deferred[Reply | None] | None:
+        """Answer one whole request that :meth:`answer` does not, when somebody was asked; ``None`` as there.
+
+        Fails with what the normal path would have failed with.
+        """
+        question = None if self._coming is None else self._read(data)
+        if question is None or self._coming is None:
+            return None
+        line, asked, prefix = question
+        serial = self._serial()  # what is recorded from now on may be missing in the answer
+        if isinstance(line.where, PageAt):
+            page = self._coming.page(line.where, asked, prefix)
+            return _then(page, lambda page: self._page(line, asked, page, serial))
+        if line.bodiless:
+            return None
+        return _then(self._coming.file(line.where, asked), lambda file: self._whole(line, asked, file, serial))
+
+    def _read(self, data: bytes) -> tuple[Line, Asked, str] | None:
+        """A whole plain question: its first line, its fields, and the path of the outside URL."""
+        if not data.startswith(QUESTIONS) or not data.endswith(END) or len(data) > MOST_AT_ALL:
+            return None
+        first, _, fields = data.partition(b"\r\n")
+        asked = read_head(fields)
+        prefix = None if asked is None else outside_path(asked.outside_url, self._configured_url)
+        line = None if prefix is None else read_line(first, prefix)
+        return None if asked is None or prefix is None or line is None else (line, asked, prefix)
+
+    def _page(self, line: Line, asked: Asked, page: PageAtHand, serial: int | None = None) -> Reply:
         project, ready, private = page
         fresh = freshness(project.checked, project.stale, self._clock.seconds(), self._client_max_age)
         said = _page_lines(for_one(fresh) if private else fresh, ready.etag, project.serial, project.stale)
         if asked.tags is not None and not_modified(asked.tags, ready.etag):
-            return Reply(line, asked, 304, 0, self._head(asked, 304, said))
+            return Reply(line, asked, 304, 0, self._head(asked, 304, said, None, serial))
         assert asked.format is not None
         size = len(ready.body)
-        head = self._head(asked, 200, said + _representation(asked.format, asked.coding), size)
+        head = self._head(asked, 200, said + _representation(asked.format, asked.coding), size, serial)
         if line.bodiless:
             return Reply(line, asked, 200, 0, head)
         sheet = self._sheets.of(ready) if size >= LARGE else None
@@ -122,10 +149,7 @@ class Lane:
         return Reply(line, asked, 200, size, head, b"", part)
 
     def _file(self, line: Line, asked: Asked, file: FileAtHand) -> Reply | None:
-        found = file.found
-        said = _file_lines(
-            for_one(file.cache_control) if file.private else file.cache_control, file.etag, file.modified
-        )
+        found, said = file.found, _about(file)
         if (
             not_modified_since(asked.since, file.modified)
             if asked.tags is None
@@ -159,8 +183,16 @@ class Lane:
             self._received(length)
         return reply
 
-    def _head(self, asked: Asked, status: int, said: bytes, length: int | None = None) -> bytes:
-        second, serial = int(self._clock.seconds()), self._serial()
+    def _whole(self, line: Line, asked: Asked, file: WholeFile, serial: int) -> Reply:
+        size = len(file.content)
+        return Reply(
+            line, asked, 200, size, self._head(asked, 200, OCTETS_LINE + _about(file), size, serial), file.content
+        )
+
+    def _head(
+        self, asked: Asked, status: int, said: bytes, length: int | None = None, serial: int | None = None
+    ) -> bytes:
+        second, serial = int(self._clock.seconds()), self._serial() if serial is None else serial
         if second != self._second or serial != self._told:
             self._second, self._told = second, serial
             first = lines({"server": version.decode(), "date": http_date(second).decode()})
@@ -189,6 +221,16 @@ def _page_lines(fresh: str, etag: str, serial: int | None, stale: bool) -> bytes
 @lru_cache(maxsize=8192)
 def _file_lines(cached: str, etag: str, modified: float) -> bytes:
     return lines(file_fields(cached, etag, modified))
+
+
+def _about(file: FileAtHand | WholeFile) -> bytes:
+    cached = for_one(file.cache_control) if file.private else file.cache_control
+    return _file_lines(cached, file.etag, file.modified)
+
+
+def _then(coming: Deferred[T | None] | None, answer: Callable[[T], Reply]) -> Deferred[Reply | None] | None:
+    """The answer that is made of what is coming; ``None`` if nothing is."""
+    return None if coming is None else coming.addCallback(lambda came: None if came is None else answer(came))
 
 
 @lru_cache(maxsize=16)

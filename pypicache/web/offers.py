@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from pypicache.core.model import Project
@@ -38,6 +39,16 @@ class FileAtHand(NamedTuple):
     private: bool
 
 
+class WholeFile(NamedTuple):
+    """A small file that came just now, verified; the disk may not have it yet."""
+
+    content: bytes
+    etag: str
+    modified: float
+    cache_control: str
+    private: bool
+
+
 class IAtHand(Interface):
     """Pages and files that are at hand."""
 
@@ -49,3 +60,17 @@ class IAtHand(Interface):
 
     def file(place: FileAt, asked: Asked) -> FileAtHand | None:
         """A file on the shelf; ``None`` if it is not there, or if that takes more than a look."""
+
+
+class IComing(Interface):
+    """Pages and files that are not at hand, but may be soon."""
+
+    def page(place: PageAt, asked: Asked, prefix: str) -> Deferred[PageAtHand | None] | None:
+        """A project's page, when those who know it were asked.
+
+        :return: ``None`` if it is better left to the normal path, which may also turn out later. Fails with what the
+            normal path would have failed with.
+        """
+
+    def file(place: FileAt, asked: Asked) -> Deferred[WholeFile | None] | None:
+        """The same of a file; small ones only, and whole."""

@@ -9,11 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pypicache.core.errors import Broken
+from pypicache.core.errors import Broken, PypicacheError
 from pypicache.web.lane import Part, Reply
 from pypicache.web.sending import PIECE, hand_over
 from pypicache.web.served import Served
@@ -35,7 +37,8 @@ class Answering:
     dataReceived: Any
     resumeProducing: Any
     loseConnection: Any
-    _outgoing: Outgoing | None = None
+    decline: Any
+    _outgoing: Outgoing | Awaited | None = None
     _client: str | None = None
 
     def send(self, reply: Reply) -> None:
@@ -68,6 +71,11 @@ class Answering:
             part.close()
         self._over(reply)
 
+    def wait(self, coming: Deferred[Reply | None], data: bytes) -> None:
+        """Write an answer when it is here; or have the bytes of its request taken by the normal path."""
+        self._outgoing = Awaited(self, coming, data)
+        self._outgoing.begin()
+
     def _over(self, reply: Reply) -> None:
         line, asked = reply.line, reply.asked
         if self._client is None:
@@ -91,6 +99,57 @@ class Answering:
         outgoing, self._outgoing = self._outgoing, None
         if outgoing is not None:
             outgoing.abandon()
+
+
+class Awaited:
+    """An answer that somebody else was asked for; the client waits as long as on the normal path."""
+
+    def __init__(self, channel: Answering, coming: Deferred[Reply | None], data: bytes) -> None:
+        self._channel = channel
+        self._coming = coming
+        self._data = data  # of the request
+        self._held = bytearray()
+        self._patience: float | None = None  # seconds for which the channel waits for a request
+
+    def begin(self) -> None:
+        """Wait."""
+        self._patience = self._channel.setTimeout(None)
+        self._coming.addBoth(self._came)
+        self._coming.addErrback(lambda failure: log.failure("an answer could not be written", failure))
+
+    def hold(self, data: bytes) -> None:
+        """Keep what the client sends before its answer is out."""
+        self._held += data
+        if len(self._held) > MOST_HELD:
+            self._channel.transport.pauseProducing()
+
+    def _came(self, reply: Reply | Failure | None) -> None:
+        channel = self._channel
+        if channel._outgoing is not self:
+            return  # the client left
+        channel._outgoing = None
+        channel.setTimeout(self._patience)
+        if len(self._held) > MOST_HELD:
+            channel.transport.resumeProducing()
+        if isinstance(reply, Reply):
+            channel.send(reply)
+        else:
+            channel.decline(self._data, _error(reply))
+        if self._held:
+            channel.dataReceived(bytes(self._held))
+
+    def abandon(self) -> None:
+        """The client left."""
+        self._coming.cancel()
+
+
+def _error(came: Failure | None) -> PypicacheError | None:
+    if came is None:
+        return None
+    if isinstance(came.value, PypicacheError):
+        return came.value
+    log.failure("a question failed, and is asked again", came)
+    return None
 
 
 @implementer(IPullProducer)

@@ -60,7 +60,7 @@ class Worker(Protocol):
         shelf = Shelf(Path(setup["state"]))
         self.replica = Replica(shelf, reactor, setup["most_bytes"])
         self.lane = Lane(
-            self.replica, shelf, reactor, setup["outside_url"], setup["client_max_age"], setup["dress"],
+            self.replica, None, shelf, reactor, setup["outside_url"], setup["client_max_age"], setup["dress"],
             lambda: self.serial, self._count,
         )  # fmt: skip
         self.served = ServedRequests(reactor)
