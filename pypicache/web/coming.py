@@ -53,8 +53,10 @@ class Coming:
     async def _file(self, mirror: Mirror, place: FileAt, private: bool) -> WholeFile | None:
         body = await mirror.open(place.projects[0], place.path)
         try:
-            content = await body.content() if isinstance(body, ComingBody) else None
-            if content is None or body.etag is None or body.modified is None:
+            if not isinstance(body, ComingBody) or body.etag is None or body.modified is None:
+                return None
+            content = await body.content()
+            if content is None:
                 return None
             return WholeFile(content, body.etag, body.modified, lifetime(place.path), private)
         finally:
