@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pypicache.memory_tables import SCHEMA, TABLES, columns, expected_columns
+from pypicache.memory_database import MemoryDatabase
 from pypicache.tasks import InThread
-
-T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -65,106 +62,19 @@ class Content:
 
 
 class Memory:
-    """The database, used by one thread.
+    """What is remembered of mirrors.
 
-    Every question is a function of a connection, run there, and only values come out.
+    :ivar database: where; its questions are functions of a connection.
     """
 
     log = Logger()
 
     def __init__(self, path: Path, in_thread: InThread) -> None:
-        self._path = path
-        self._in_thread = in_thread
-        self._connection: sqlite3.Connection | None = None
-
-    # -- the connection, in its thread -----------------------------------------------------------------------------
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not columns(connection):
-                connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            elif version != SCHEMA:
-                raise sqlite3.DatabaseError(f"schema {version} is not schema {SCHEMA}")
-            elif columns(connection) != expected_columns():
-                raise sqlite3.DatabaseError("its tables are not ours")
-            connection.execute("SELECT (SELECT MAX(checked) FROM pages), (SELECT MAX(used) FROM files)").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _begin_anew(self, why: Exception) -> None:
-        self.log.warn("{path} cannot be used ({why}); it is begun anew", path=str(self._path), why=str(why))
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        if self._path.exists():
-            self._path.replace(self._path.with_name(self._path.name + ".broken"))
-
-    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        for attempt in (1, 2):
-            try:
-                if self._connection is None:
-                    self._connection = self._open()
-                return question(self._connection)
-            except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", None) not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-                    raise  # a full disk, a lock: says nothing about what is written already
-                self._begin_anew(error)
-            except sqlite3.DatabaseError as error:
-                if attempt == 2:
-                    raise
-                self._begin_anew(error)
-        raise AssertionError("a new database was not usable")
-
-    def read(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> Deferred[T]:
-        """Ask a function of a connection; ``otherwise`` is the answer where the database cannot be asked."""
-
-        def attempt() -> T:
-            try:
-                return self._ask(question)
-            except sqlite3.OperationalError as error:
-                self.log.warn("{path} cannot be asked: {why}", path=str(self._path), why=str(error))
-                return otherwise
-
-        return self._in_thread(attempt)
-
-    def write(self, change: Callable[[sqlite3.Connection], object]) -> Deferred[None]:
-        """Let a function of a connection change something, all of it or nothing; a full disk takes in nothing."""
-
-        def attempt() -> None:
-            def transaction(connection: sqlite3.Connection) -> None:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    change(connection)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-
-            try:
-                self._ask(transaction)
-            except sqlite3.OperationalError as error:
-                self.log.warn("{path} does not take this in: {why}", path=str(self._path), why=str(error))
-
-        return self._in_thread(attempt)
+        self.database = MemoryDatabase(path, in_thread)
 
     def close(self) -> Deferred[None]:
         """Close the database."""
-
-        def close() -> None:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-        return self._in_thread(close)
+        return self.database.close()
 
     # -- pages -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +99,7 @@ class Memory:
                 serial=row[6], checked=row[7], missing=row[8],
             )  # fmt: skip
 
-        return self.read(ask, None)
+        return self.database.read(ask, None, (index, project))
 
     def save_page(self, index: str, project: str, page: Page, used: float) -> Deferred[None]:
         """Remember a page instead of what was remembered before."""
@@ -203,11 +113,12 @@ class Memory:
                 ),
             )  # fmt: skip
 
-        return self.write(change)
+        self.database.note(index, project)
+        return self.database.write(change)
 
     def confirm_page(self, index: str, project: str, checked: float, missing: float | None) -> Deferred[None]:
         """The upstream was asked again: when, and since when it says that there is no such project."""
-        return self.write(
+        return self.database.write(
             lambda connection: connection.execute(
                 "UPDATE pages SET checked = ?, missing = ? WHERE idx = ? AND project = ?",
                 (checked, missing, index, project),
@@ -221,7 +132,7 @@ class Memory:
             for table in ("pages", "coded"):
                 connection.execute(f"DELETE FROM {table} WHERE idx = ? AND project = ?", (index, project))  # noqa: S608 -- constants
 
-        return self.write(change)
+        return self.database.write(change)
 
     def forget_index(self, index: str) -> Deferred[None]:
         """The index is gone: forget its pages and its files."""
@@ -230,13 +141,13 @@ class Memory:
             for table in ("pages", "files", "coded"):
                 connection.execute(f"DELETE FROM {table} WHERE idx = ?", (index,))  # noqa: S608 -- constants
 
-        return self.write(change)
+        return self.database.write(change)
 
     def pages_used(
         self, index: str, checked_before: float, used_after: float, most: int
     ) -> Deferred[list[tuple[str, float]]]:
         """Projects that clients used lately and whose pages were not confirmed lately: name and when confirmed."""
-        return self.read(
+        return self.database.read(
             lambda connection: connection.execute(
                 "SELECT project, checked FROM pages WHERE idx = ? AND checked < ? AND used > ? AND missing IS NULL"
                 " ORDER BY checked LIMIT ?",
@@ -247,7 +158,7 @@ class Memory:
 
     def projects(self, index: str) -> Deferred[list[str]]:
         """The projects of an index that are known here: by a page or by a file that is held."""
-        return self.read(
+        return self.database.read(
             lambda connection: [
                 name
                 for (name,) in connection.execute(
@@ -261,7 +172,7 @@ class Memory:
 
     def count_projects(self, index: str) -> Deferred[int]:
         """How many projects of an index have a page here."""
-        return self.read(
+        return self.database.read(
             lambda connection: connection.execute(
                 "SELECT COUNT(*) FROM pages WHERE idx = ? AND missing IS NULL", (index,)
             ).fetchone()[0],
@@ -272,7 +183,7 @@ class Memory:
 
     def held(self, index: str, project: str) -> Deferred[list[Held]]:
         """The files of a project that are on the shelf."""
-        return self._held("idx = ? AND project = ?", (index, project))
+        return self._held("idx = ? AND project = ?", (index, project), (index, project))
 
     def held_in(self, index: str) -> Deferred[list[Held]]:
         """All files of an index that are on the shelf."""
@@ -284,14 +195,14 @@ class Memory:
 
     def held_with(self, sha256: str) -> Deferred[list[Held]]:
         """The files on the shelf, of any index, that have this content."""
-        return self._held("sha256 = ?", (sha256,))
+        return self._held("sha256 = ?", (sha256,), sha256)
 
     def oldest(self, after: tuple[float, str], most: int) -> Deferred[list[Content]]:
         """What was not used for the longest time under any of its names, from ``after`` (last use, sha256) on.
 
         Metadata that we made ourselves is not among it: it is small, and clients' caches may still point to it.
         """
-        return self.read(
+        return self.database.read(
             lambda connection: [
                 Content(sha256=sha256, size=size, used=used)
                 for sha256, size, used in connection.execute(
@@ -303,31 +214,36 @@ class Memory:
             [],
         )
 
-    def _held(self, condition: str, values: tuple[object, ...]) -> Deferred[list[Held]]:
+    def _held(self, condition: str, values: tuple[object, ...], about: Hashable | None = None) -> Deferred[list[Held]]:
         question = f"SELECT key, project, sha256, size, made, used FROM files WHERE {condition}"  # noqa: S608 -- constants
-        return self.read(
+        return self.database.read(
             lambda connection: [
                 Held(key=key, project=project, sha256=sha256, size=size, made=bool(made), used=used)
                 for key, project, sha256, size, made, used in connection.execute(question, values)
             ],
             [],
+            about,
         )
 
     def hold(self, files: Sequence[Held]) -> Deferred[None]:
         """Remember files that came onto the shelf."""
         rows = [(file.key, file.index, file.project, file.sha256, file.size, file.made, file.used) for file in files]
-        return self.write(
+        for file in files:
+            self.database.note(file.index, file.project, file.sha256)
+        return self.database.write(
             lambda connection: connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         )
 
     def drop(self, keys: Iterable[str]) -> Deferred[None]:
         """Forget files that left the shelf."""
         rows = [(key,) for key in keys]
-        return self.write(lambda connection: connection.executemany("DELETE FROM files WHERE key = ?", rows))
+        return self.database.write(lambda connection: connection.executemany("DELETE FROM files WHERE key = ?", rows))
 
     def keys(self) -> Deferred[set[str]]:
         """Every key that is remembered as held."""
-        return self.read(lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set())
+        return self.database.read(
+            lambda connection: {key for (key,) in connection.execute("SELECT key FROM files")}, set()
+        )
 
     def amount(self) -> Deferred[tuple[int, int]]:
         """Number of files, and bytes that they take on disk; equal content counts once (hard links)."""
@@ -339,7 +255,7 @@ class Memory:
             ).fetchone()
             return files, size
 
-        return self.read(ask, (0, 0))
+        return self.database.read(ask, (0, 0))
 
     def note_used(self, pages: Sequence[tuple[float, str, str]], files: Sequence[tuple[float, str]]) -> Deferred[None]:
         """Write down when pages ``(when, index, project)`` and files ``(when, key)`` were last used."""
@@ -348,4 +264,4 @@ class Memory:
             connection.executemany("UPDATE pages SET used = ? WHERE idx = ? AND project = ?", pages)
             connection.executemany("UPDATE files SET used = ? WHERE key = ?", files)
 
-        return self.write(change)
+        return self.database.write(change)

@@ -54,7 +54,7 @@ class CodedPages:
                 return None
             return Coded(digest=row[0], body=row[1]) if sha256(row[1]).hexdigest() == row[2] else None
 
-        return self._memory.read(ask, None)
+        return self._memory.database.read(ask, None)
 
     def put(self, place: Place, revision: str, coded: Coded) -> Deferred[None]:
         """Store a page, instead of what other revisions of it there are."""
@@ -82,11 +82,11 @@ class CodedPages:
                 connection.execute("DELETE FROM coded WHERE number = ?", (row,))
                 total -= size
 
-        return self._memory.write(change)
+        return self._memory.database.write(change)
 
     def forget(self, project: str) -> Deferred[None]:
         """Something of a project is gone: none of its pages stays, of whatever index."""
-        return self._memory.write(
+        return self._memory.database.write(
             lambda connection: connection.execute("DELETE FROM coded WHERE project = ?", (project,))
         )
 

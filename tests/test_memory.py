@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypicache.memory import Content, Held, Memory, Page
@@ -158,7 +158,7 @@ class MemoryTests(SynchronousTestCase):
             source="s", url="u", content_type="c", body=b"page", etag=None, modified=None, serial=None, checked=1.0
         )
         self.successResultOf(memory.save_page("root/pypi", "demo", page, 1.0))
-        with sqlite3.connect(memory._path) as connection:
+        with sqlite3.connect(memory.database._path) as connection:
             connection.execute("UPDATE pages SET body = ?", (b"no zlib",))
         connection.close()
         self.assertIsNone(self.successResultOf(memory.page("root/pypi", "demo")))
@@ -175,6 +175,77 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(memory.keys()), set())
         self.successResultOf(memory.hold([good]))
         self.assertEqual(self.successResultOf(memory.keys()), {good.key})
+        self.successResultOf(memory.close())
+
+    def test_changes_that_wait_together(self) -> None:
+        """They share a transaction; one that fails is nobody else's failure, and what is asked afterwards sees all."""
+        memory = self.fresh()
+        self.successResultOf(memory.keys())
+        trips: list[Callable[[], object]] = []
+
+        def later(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
+            gone: Deferred[Any] = Deferred()
+            trips.append(lambda: maybeDeferred(function, *arguments).chainDeferred(gone))
+            return gone
+
+        memory.database._in_thread = later
+        held = [Held(key=f"root/pypi/+f/{n}", project="demo", sha256=str(n), size=n) for n in range(1, 4)]
+        bad = Held(key="root/pypi/+f/9", project="demo", sha256="9", size=2**70)
+        good = [memory.hold([one]) for one in held[:2]]
+        wrong, last = memory.hold([bad]), memory.hold(held[2:])
+        asked = memory.keys()
+        leaving = memory.hold([Held(key="root/pypi/+f/4", project="demo", sha256="4", size=4)])
+        leaving.cancel()
+        self.failureResultOf(leaving, CancelledError)
+        statements: list[str] = []
+        assert memory.database._connection is not None
+        memory.database._connection.set_trace_callback(statements.append)
+        while trips:
+            trips.pop(0)()
+        for change in (*good, last):
+            self.assertIsNone(self.successResultOf(change))
+        self.failureResultOf(wrong, OverflowError)
+        self.assertLessEqual({one.key for one in held}, self.successResultOf(asked))
+        statements.clear()
+        more = [memory.drop([one.key]) for one in held]
+        while trips:
+            trips.pop(0)()
+        for change in more:
+            self.successResultOf(change)
+        self.assertEqual([text for text in statements if not text.startswith("DELETE")], ["BEGIN IMMEDIATE", "COMMIT"])
+        self.assertEqual(len(statements), 5)
+        memory.close()
+        while trips:
+            trips.pop(0)()
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(FILES, max_size=8), st.booleans())
+    def test_what_is_not_there(self, files: list[Held], restarted: bool) -> None:
+        """Nobody is asked for what was never there, and everybody for what may be."""
+        memory = self.fresh()
+        for held in files:
+            self.successResultOf(memory.hold([held]))
+        if restarted:
+            self.successResultOf(memory.close())
+            memory = Memory(memory.database._path, at_once)
+        self.successResultOf(memory.keys())
+        trips: list[object] = []
+
+        def counted(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
+            trips.append(function)
+            return at_once(function, *arguments)
+
+        memory.database._in_thread = counted
+        for index in INDEXES:
+            for project in PROJECTS:
+                there = [held for held in files if (held.index, held.project) == (index, project)]
+                kept = {held.key: held for held in files}
+                found = self.successResultOf(memory.held(index, project))
+                expected = {key for key, held in kept.items() if (held.index, held.project) == (index, project)}
+                self.assertEqual({held.key for held in found}, expected)
+                if expected or not there:
+                    self.assertEqual(bool(trips), bool(expected))
+                trips.clear()
         self.successResultOf(memory.close())
 
     def test_a_place_that_cannot_work(self) -> None:

@@ -52,7 +52,8 @@ class FollowingTests(FileCase):
             url = self.demo(CONTENT[number:], name=name, by_hand=False)
             held: list[Deferred[object]] = []
             memory = self.house.memory
-            ask = memory._in_thread
+            ask = memory.database._in_thread
+            memory.database._seen.complete = False  # as while it is being opened: everybody has to ask
 
             def slowly(
                 function: object,
@@ -68,7 +69,7 @@ class FollowingTests(FileCase):
                 answer = _ask(function, *arguments)
                 return gate.addCallback(lambda _: answer)
 
-            memory._in_thread = slowly
+            memory.database._in_thread = slowly
             clients = [self.begin(url), self.begin(url)]
             self.assertEqual(len(held), 2)
             second = held.pop()
@@ -80,7 +81,7 @@ class FollowingTests(FileCase):
             while held:
                 held.pop().callback(None)
                 self.settle()
-            memory._in_thread = ask
+            memory.database._in_thread = ask
             self.assertEqual([client.answer().body == CONTENT[number:] for client in clients], [True, True])
             self.assertEqual(self.up.asked(f"/packages/{name}"), 1)
 

@@ -229,7 +229,7 @@ class LostDatabaseTests(FileCase):
         """New memories are lost, and nothing else."""
         self.successResultOf(self.house.memory.close())
         size = self.database.stat().st_size // 4096
-        self.house.memory._ask(lambda connection: connection.execute(f"PRAGMA max_page_count = {size}"))
+        self.house.memory.database._ask(lambda connection: connection.execute(f"PRAGMA max_page_count = {size}"))
         for number in range(30):
             url = self.demo(CONTENT + bytes([number]), name=f"demo-2.{number}.tar.gz", by_hand=False)
             self.assertEqual(self.get(url).body, CONTENT + bytes([number]))

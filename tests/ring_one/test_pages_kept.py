@@ -191,7 +191,7 @@ class LostMemoryTests(KeptCase):
     def test_a_page_that_cannot_be_read(self) -> None:
         """One damaged page costs no other project, and is asked for again."""
         self.page("other")
-        connection = self.house.memory._connection
+        connection = self.house.memory.database._connection
         assert connection is not None
         connection.execute("UPDATE pages SET body = x'00' WHERE project = 'demo'")
         self.up.log.clear()
