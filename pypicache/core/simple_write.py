@@ -18,7 +18,7 @@ from pypicache.core.model import File, Project
 # Algorithms that every client can read in a fragment, best first; uv refuses a whole page for sha1 and sha224.
 FRAGMENTS = ("sha256", "sha512", "sha384", "blake2b", "md5")
 
-VERSION = 1  # raised whenever the same project is written as other bytes, for pages outlive the process that wrote them
+VERSION = 2  # raised whenever the same project is written as other bytes, for pages outlive the process that wrote them
 
 PROVENANCE = ".provenance"  # what the address of a file is followed by for its attestations (PEP 740)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections import OrderedDict
-from hashlib import sha256
 from urllib.parse import quote
 
 import zstandard
@@ -12,6 +11,8 @@ from attrs import define, field, frozen
 
 from pypicache.core.changes import ReleaseGone
 from pypicache.core.model import File, Project
+from pypicache.core.pieces import ENTRY as PIECE
+from pypicache.core.pieces import Gzipped, cut, gzipped
 from pypicache.core.simple_write import render_html, render_json
 from pypicache.ledger.ledger import Recorded
 from pypicache.memory_coded import Coded, CodedPages, Place
@@ -19,7 +20,7 @@ from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
 
-GZIP_LEVEL = 3  # pages are mostly digests: 6 takes 2.6 times as long and saves 6 % of the bytes
+ZSTD_LEVEL = 1  # pages are mostly digests: 3 takes twice as long and makes more bytes of them
 LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
@@ -32,11 +33,16 @@ class _Rendered:
 
     revision: str
     digest: str  # of the plain page
+    pieces: Gzipped | None = None  # of a page of several; those of the revision before, until this one is in gzip
     coded: dict[Coding, Ready] = field(factory=dict)
 
     @property
     def weight(self) -> int:
-        return ENTRY + sum(len(ready.body) for ready in self.coded.values())
+        weight = ENTRY + sum(len(ready.body) for ready in self.coded.values())
+        if self.pieces is not None:
+            weight += PIECE * len(self.pieces.spans)
+            weight += 0 if Coding.GZIP in self.coded else len(self.pieces.body)
+        return weight
 
 
 @frozen(kw_only=True)
@@ -45,6 +51,7 @@ class _Made:
 
     digest: str
     ready: Ready
+    pieces: Gzipped | None = None
     size: int  # bytes of the plain page; 0: it is stored already
 
 
@@ -59,15 +66,6 @@ class Figures:
     misses: int  # pages that had to be made or read
 
 
-def compress(body: bytes, coding: Coding) -> bytes:
-    """Bring a body into a content coding."""
-    if coding is Coding.GZIP:
-        return gzip.compress(body, GZIP_LEVEL, mtime=0)
-    if coding is Coding.ZSTD:
-        return zstandard.ZstdCompressor(level=3).compress(body)
-    return body
-
-
 def expand(body: bytes, coding: Coding) -> bytes:
     """Take a body of our own out of a content coding."""
     if coding is Coding.GZIP:
@@ -80,9 +78,9 @@ def expand(body: bytes, coding: Coding) -> bytes:
 class ReadyPages:
     """Pages in memory, up to a number of bytes; what is not used for the longest time goes first.
 
-    A page is ready as long as its project has the same revision. Large pages are stored as well, compressed, so that a
-    restart does not compress them again. The plain rendering is not kept where clients take it compressed; another
-    coding is made from the one that is there.
+    A page is ready as long as its project has the same revision. Of the one after it, only the pieces that changed are
+    compressed. Large pages are stored as well, compressed, so that a restart does not compress them again. The plain
+    rendering is not kept where clients take it compressed; another coding is made from the one that is there.
 
     :param most_bytes: of all bodies, in all codings, and of the entries themselves.
     """
@@ -131,16 +129,14 @@ class ReadyPages:
         return await self._making.start(question, lambda: self._make(key, project, format_, coding)).join()
 
     async def _make(self, key: Key, project: Project, format_: Format, coding: Coding) -> Ready:
-        rendered = self._pages.get(key)
-        if rendered is not None and rendered.revision != project.revision:
-            rendered = None
+        before = self._pages.get(key)
         large = len(project.files) > LARGE
-        made = None if rendered is not None or not large else await self._read(key, project, format_, coding)
+        made = await self._read(key, project, format_, coding) if large and before is None else None
         if made is None:
             made = (
-                await self._in_thread(_make, key, project, format_, coding, rendered)
+                await self._in_thread(_make, key, project, format_, coding, before)
                 if large
-                else _make(key, project, format_, coding, rendered)
+                else _make(key, project, format_, coding, before)
             )
         assert isinstance(made, _Made)
         self._put(key, project.revision, coding, made)
@@ -162,7 +158,10 @@ class ReadyPages:
         if rendered is not None:
             self._weight -= rendered.weight
         if rendered is None or rendered.revision != revision or rendered.digest != made.digest:
-            rendered = _Rendered(revision, made.digest)
+            earlier = rendered.pieces if rendered is not None and Coding.GZIP in rendered.coded else None
+            rendered = _Rendered(revision, made.digest, earlier)
+        if coding is Coding.GZIP:
+            rendered.pieces = made.pieces
         rendered.coded[coding] = made.ready
         self._pages[key] = rendered
         self._weight += rendered.weight
@@ -185,13 +184,18 @@ def _place(key: Key, coding: Coding) -> Place:
 
 def _make(key: Key, project: Project, format_: Format, coding: Coding, before: _Rendered | None) -> _Made:
     """Write a page, unless it is there in another coding, and compress it; for a thread where it is large."""
-    other = None if before is None else next(iter(list(before.coded.items())), None)
-    if before is not None and other is not None:
-        plain, digest = expand(other[1].body, other[0]), before.digest
-    else:
-        plain = _render(key[0], key[1], project, format_)
-        digest = sha256(plain).hexdigest()[:32]
-    return _Made(digest=digest, ready=_ready(digest, format_, coding, compress(plain, coding)), size=len(plain))
+    same = before is not None and before.revision == project.revision
+    other = next(iter(list(before.coded.items())), None) if before is not None and same else None
+    page = cut(_render(key[0], key[1], project, format_) if other is None else expand(other[1].body, other[0]))
+    pieces: Gzipped | None = None
+    body = page.page
+    if coding is Coding.GZIP:
+        packed = gzipped(page, None if before is None else before.pieces)
+        pieces, body = packed if packed.spans else None, packed.body
+    elif coding is Coding.ZSTD:
+        body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body)
+    ready = _ready(page.digest, format_, coding, body)
+    return _Made(digest=page.digest, ready=ready, pieces=pieces, size=len(page.page))
 
 
 def _render(prefix: str, index: str, project: Project, format_: Format) -> bytes:

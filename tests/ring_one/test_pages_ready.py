@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import sqlite3
 from contextlib import closing
-from hashlib import sha256
 
 import zstandard
 
+from pypicache.core import pieces
+from pypicache.core.pieces import cut
 from pypicache.web import ready
-from pypicache.web.negotiation import Coding
 from tests.ring_one.house import PIP, Answer, HouseCase, file_of, page_of
 
 PATH = "/root/pypi/+simple/big/"
@@ -19,15 +19,14 @@ PATH = "/root/pypi/+simple/big/"
 class ReadyCase(HouseCase):
     def setUp(self) -> None:
         super().setUp()
-        self.compressed: list[int] = []
-        compress = ready.compress
+        self.compressed = 0  # bytes, into gzip
+        deflated = pieces.deflated
 
-        def counting(body: bytes, coding: Coding) -> bytes:
-            if coding is not Coding.IDENTITY:
-                self.compressed.append(len(body))
-            return compress(body, coding)
+        def counting(piece: memoryview) -> bytes:
+            self.compressed += len(piece)
+            return deflated(piece)
 
-        self.patch(ready, "compress", counting)
+        self.patch(pieces, "deflated", counting)
         self.fill(100)
 
     def fill(self, count: int, name: str = "big") -> None:
@@ -56,6 +55,11 @@ class ReadyCase(HouseCase):
         with closing(sqlite3.connect(self.directory / "memory.sqlite")) as connection, connection:
             connection.execute(statement)
 
+    def figures(self) -> dict[str, int]:
+        """What ``+status`` says of ready pages."""
+        found: dict[str, int] = self.get("/+status", accept="application/json").json()["result"]["ready_pages"]
+        return found
+
 
 class StoredTests(ReadyCase):
     def test_compressed_once(self) -> None:
@@ -64,7 +68,8 @@ class StoredTests(ReadyCase):
         self.again()
         after = self.big()
         self.assertEqual((after.body, after.header("etag")), (before.body, before.header("etag")))
-        self.assertEqual((len(self.compressed), self.up.asked("/simple/big/")), (1, 1))
+        self.assertEqual(self.compressed, len(gzip.decompress(before.body)))
+        self.assertEqual(self.up.asked("/simple/big/"), 1)
 
     def test_other_codings(self) -> None:
         """Another coding of a stored page is made from it, with the same digest in its entity tag."""
@@ -75,7 +80,7 @@ class StoredTests(ReadyCase):
         plain = zstandard.ZstdDecompressor().decompressobj().decompress(other.body)
         self.assertEqual(plain, gzip.decompress(packed.body))
         self.assertEqual(self.get(PATH, accept=PIP, accept_encoding="identity").body, plain)
-        digest = sha256(plain).hexdigest()[:32]
+        digest = cut(plain).digest
         self.assertEqual((packed.header("etag"), other.header("etag")), (f'"{digest}-jg"', f'"{digest}-jz"'))
 
     def test_small_pages_are_not_stored(self) -> None:
@@ -99,13 +104,14 @@ class StoredTests(ReadyCase):
     def test_damaged_rows(self) -> None:
         """What is damaged, or was written by another version, is made again."""
         before = self.big()
+        size = self.compressed
         for number, damage in enumerate(
             ("body = x'00'", "digest = x'00'", "sha256 = 'x'", "written_by = '0'", "revision = 's1'"), 2
         ):
             self.change(f"UPDATE coded SET {damage}")  # noqa: S608 -- constants
             self.again()
             self.assertEqual(self.big().body, before.body, damage)
-            self.assertEqual(len(self.compressed), number, damage)
+            self.assertEqual(self.compressed, number * size, damage)
 
     def test_the_project_is_forgotten(self) -> None:
         """With the page of a project goes what was compressed of it; with an index all that is its."""
@@ -129,12 +135,54 @@ class StoredTests(ReadyCase):
         self.assertEqual([project for _, project, _ in self.rows()], ["one", "two"])
 
 
-class MemoryTests(ReadyCase):
-    def figures(self) -> dict[str, int]:
-        """What ``+status`` says of ready pages."""
-        found: dict[str, int] = self.get("/+status", accept="application/json").json()["result"]["ready_pages"]
-        return found
+class PiecesTests(ReadyCase):
+    """Of a page that changed, what stayed the same is not compressed again."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.fill(1000)
+
+    def test_a_file_more(self) -> None:
+        """Only the piece that it is in is compressed; the answer is that of a daemon which knew no other page."""
+        self.big()
+        before = self.compressed
+        self.fill(1001)
+        after = self.big(cache_control="no-cache")
+        plain = gzip.decompress(after.body)
+        self.assertIn(b"big-1000.tar.gz", plain)
+        self.assertTrue(0 < self.compressed - before < len(plain) / 3, self.compressed - before)
+        self.stop()
+        (self.directory / "memory.sqlite").unlink()
+        self.start()
+        afresh = self.big()
+        self.assertEqual((afresh.body, afresh.header("etag")), (after.body, after.header("etag")))
+
+    def test_clients_of_both_kinds(self) -> None:
+        """That somebody had the page in another coding first makes no difference."""
+        self.big()
+        for count in (1001, 1002):
+            before = self.compressed
+            self.fill(count)
+            self.big("zstd", cache_control="no-cache")
+            plain = gzip.decompress(self.big().body)
+            self.assertIn(b"big-%d.tar.gz" % (count - 1), plain)
+            self.assertLess(self.compressed - before, len(plain) / 3)
+            self.advance(2)
+
+    def test_what_they_weigh(self) -> None:
+        """Pieces of the revision before are kept for the next one only."""
+        size = len(self.big().body)
+        spans = pieces.ENTRY * len(cut(gzip.decompress(self.big().body)).digests)
+        self.assertGreater(spans, pieces.ENTRY)
+        self.assertEqual(self.figures()["bytes"], ready.ENTRY + size + spans)
+        for count, kept in ((1001, size + spans), (1002, 0)):
+            self.fill(count)
+            other = self.big("zstd", cache_control="no-cache")
+            self.assertEqual(self.figures()["bytes"], ready.ENTRY + len(other.body) + kept)
+            self.advance(2)
+
+
+class MemoryTests(ReadyCase):
     def test_figures(self) -> None:
         """Bytes are those of all codings that are kept and of the entry; the plain page is not among them."""
         packed = self.big()
