@@ -117,6 +117,8 @@ def test_the_status_is_at_the_top() -> None:
         (None, ("foo-1.0.tar.gz", "foo-1.0-py3-none-any.whl", "foo-1.0.0.zip", "foo-1.1.zip"), ["1.0", "1.1"]),
         (None, ("foo-1.0_1-py3-none-any.whl", "foo-1.0.post1.zip"), ["1.0-1"]),
         (None, ("bar-1.0.zip", "foo.zip", "foo-x.zip"), []),
+        (None, ("foo-1.0-py3.whl", "foo-1.0-py3-none-any.whl", "foo-1.0-py2-none-any.whl"), ["1.0"]),
+        (None, ("bar-1.0-py3-none-any.whl", "foo-1.0.post1-py3-none-any.whl", "foo-1.0-a.zip"), ["1.0.post1", "1.0-a"]),
         (("not a version",), (), ["not a version"]),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from html import escape
 
 import orjson
@@ -37,7 +38,6 @@ _OWN_ATTRIBUTES = frozenset(
         "data-upload-time",
     }
 )
-_HOSTILE = re.compile("[&<>\"'\r\0]")
 
 
 def render_json(project: Project, url_of: Callable[[File], str]) -> bytes:
@@ -94,8 +94,14 @@ def versions_of(project: Project) -> list[str]:
     found = list(dict.fromkeys(project.versions or ()))
     texts = set(found)
     keys = {version_key(version) for version in found}
+    releases: set[tuple[str, ...]] = set()  # name and version, which all wheels of a release have in common
     for file in project.files:
+        release = tuple(file.name.split("-", 2)[:2]) if file.name.endswith(".whl") else ()
+        if release in releases:
+            continue
         version = version_of(file.name, project.name)
+        if version is not None and release:
+            releases.add(release)
         if version is None or version in texts:
             continue
         texts.add(version)
@@ -108,10 +114,14 @@ def versions_of(project: Project) -> list[str]:
 
 def escaped(text: str) -> str:
     """A text as it may stand between tags and between quotes, so that a browser reads the same text again."""
-    if not _HOSTILE.search(text):
+    # To look for single characters is faster than any pattern, and nearly all texts have none of them.
+    if not ("&" in text or "<" in text or ">" in text or '"' in text or "'" in text or "\r" in text or "\0" in text):
         return text
     # A bare carriage return would be read as a newline, and a null character cannot be written at all.
     return escape(text, quote=True).replace("\r", "&#13;").replace("\0", "\ufffd")
+
+
+_escaped_again = lru_cache(maxsize=1024)(escaped)  # for what the files of a page have over and over
 
 
 def _json_file(file: File, url: str) -> dict[str, object]:
@@ -153,38 +163,32 @@ def _status_metas(status: Mapping[str, object] | None) -> list[str]:
 
 
 def _anchor(file: File, url: str) -> str:
-    tag = [f'<a href="{escaped(url)}{_fragment(file.hashes)}"']
+    shown = _pair(file.hashes)
+    tag = f'<a href="{escaped(url)}{"#" if shown else ""}{shown}"'
     metadata = file.core_metadata
     if metadata:
         # A client takes any value for a yes, so a no is said by leaving it out.
-        value = "true" if isinstance(metadata, bool) else _pair(metadata) or "true"
-        tag.append(f'data-core-metadata="{value}" data-dist-info-metadata="{value}"')
+        value = "true" if metadata is True else _pair(metadata) or "true"
+        tag += f' data-core-metadata="{value}" data-dist-info-metadata="{value}"'
     if file.requires_python is not None:
-        tag.append(f'data-requires-python="{escaped(file.requires_python)}"')
+        tag += f' data-requires-python="{_escaped_again(file.requires_python)}"'
     if file.yanked:
-        tag.append(f'data-yanked="{escaped(file.yanked) if isinstance(file.yanked, str) else ""}"')
+        tag += f' data-yanked="{_escaped_again(file.yanked) if isinstance(file.yanked, str) else ""}"'
     if file.size is not None:
-        tag.append(f'data-size="{file.size}"')
+        tag += f' data-size="{file.size}"'
     if file.upload_time is not None:
-        tag.append(f'data-upload-time="{escaped(file.upload_time)}"')
+        tag += f' data-upload-time="{escaped(file.upload_time)}"'
     if file.attested:
-        tag.append(f'data-provenance="{escaped(url + PROVENANCE)}"')
+        tag += f' data-provenance="{escaped(url + PROVENANCE)}"'
     elif file.extra:
         if isinstance(file.extra.get("gpg-sig"), bool):
-            tag.append(f'data-gpg-sig="{"true" if file.extra["gpg-sig"] else "false"}"')
+            tag += f' data-gpg-sig="{"true" if file.extra["gpg-sig"] else "false"}"'
         if isinstance(file.extra.get("provenance"), str):
-            tag.append(f'data-provenance="{escaped(str(file.extra["provenance"]))}"')
-    tag.extend(
-        f'{key}="{escaped(value)}"'
-        for key, value in file.attributes.items()
-        if key not in _OWN_ATTRIBUTES and _ATTRIBUTE.fullmatch(key)
-    )
-    return f"{' '.join(tag)}>{escaped(file.name)}</a><br>"
-
-
-def _fragment(hashes: Mapping[str, str]) -> str:
-    pair = _pair(hashes)
-    return f"#{pair}" if pair else ""
+            tag += f' data-provenance="{escaped(str(file.extra["provenance"]))}"'
+    for key, text in file.attributes.items() if file.attributes else ():
+        if key not in _OWN_ATTRIBUTES and _ATTRIBUTE.fullmatch(key):
+            tag += f' {key}="{escaped(text)}"'
+    return f"{tag}>{escaped(file.name)}</a><br>"
 
 
 def _pair(hashes: Mapping[str, str]) -> str:

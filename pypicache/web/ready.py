@@ -25,6 +25,7 @@ LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
 Key = tuple[str, str, str, Format]  # path of the outside URL, index, project, format
+_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~/+"  # what a path may have as it is
 
 
 @define
@@ -205,6 +206,7 @@ def _render(prefix: str, index: str, project: Project, format_: Format) -> bytes
         start = starts.get(file.index)
         if start is None:
             start = starts[file.index] = f"{prefix}/{quote(file.index or index, safe='/@')}/"
-        return start + quote(file.path, safe="/+")
+        path = file.path
+        return start + (quote(path, safe="/+") if path.encode().translate(None, _PLAIN) else path)
 
     return render_json(project, url_of) if format_ is Format.JSON else render_html(project, url_of)
