@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -43,34 +43,40 @@ _OWN_ATTRIBUTES = frozenset(
 def render_json(project: Project, url_of: Callable[[File], str]) -> bytes:
     """The page as JSON, with a newline at its end.
 
-    It declares version 1.4 if the size of every file is known, as that version demands, and else 1.0.
-
     :param url_of: where clients get a file; absolute or relative, without fragment.
     """
-    sized = all(file.size is not None for file in project.files)
-    page: dict[str, object] = {
-        "meta": {**project.meta, "api-version": "1.4" if sized else "1.0"},
-        "name": project.name,
-        "versions": versions_of(project),
-        "files": [_json_file(file, url_of(file)) for file in project.files],
-    }
-    if project.status is not None:
-        page["project-status"] = project.status
-    page.update((key, value) for key, value in project.extra.items() if key not in _PAGE_KEYS)
-    try:
-        return orjson.dumps(page, default=_plain, option=orjson.OPT_APPEND_NEWLINE)
-    except orjson.JSONEncodeError:
-        # Half a character (a lone surrogate) or a number of more than 64 bits must not make a project disappear.
-        return (json.dumps(page, default=_plain, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    return json_page(project, [json_line(file, url_of(file)) for file in project.files])
 
 
 def render_html(project: Project, url_of: Callable[[File], str]) -> bytes:
-    """The page as HTML 5 (PEP 503); its version is 1.4 for ever (PEP 833).
+    """The page as HTML 5 (PEP 503).
 
     :param url_of: where clients get a file; absolute or relative, without fragment.
     """
+    return html_page(project, [html_line(file, url_of(file)) for file in project.files])
+
+
+def json_page(project: Project, lines: Sequence[bytes]) -> bytes:
+    """The page as JSON, around what :func:`json_line` says of each file.
+
+    It declares version 1.4 if the size of every file is known, as that version demands, and else 1.0.
+    """
+    sized = None not in [file.size for file in project.files]
+    before: dict[str, object] = {
+        "meta": {**project.meta, "api-version": "1.4" if sized else "1.0"},
+        "name": project.name,
+        "versions": versions_of(project),
+    }
+    after: dict[str, object] = {} if project.status is None else {"project-status": project.status}
+    after.update((key, value) for key, value in project.extra.items() if key not in _PAGE_KEYS)
+    end = b"," + _json(after)[1:] if after else b"}"
+    return b"".join([_json(before)[:-1], b',"files":[', b",".join(lines), b"]", end, b"\n"])
+
+
+def html_page(project: Project, lines: Sequence[bytes]) -> bytes:
+    """The page as HTML, around what :func:`html_line` says of each file; its version is 1.4 for ever (PEP 833)."""
     title = f"Links for {escaped(project.name)}"
-    lines = [
+    before = [
         "<!DOCTYPE html>",
         '<html lang="en">',
         "<head>",
@@ -81,12 +87,8 @@ def render_html(project: Project, url_of: Callable[[File], str]) -> bytes:
         "</head>",
         "<body>",
         f"<h1>{title}</h1>",
-        *[_anchor(file, url_of(file)) for file in project.files],
-        "</body>",
-        "</html>",
-        "",
     ]
-    return "\n".join(lines).encode("utf-8", "replace")
+    return b"\n".join(["\n".join(before).encode("utf-8", "replace"), *lines, b"</body>", b"</html>", b""])
 
 
 def versions_of(project: Project) -> list[str]:
@@ -124,7 +126,8 @@ def escaped(text: str) -> str:
 _escaped_again = lru_cache(maxsize=1024)(escaped)  # for what the files of a page have over and over
 
 
-def _json_file(file: File, url: str) -> dict[str, object]:
+def json_line(file: File, url: str) -> bytes:
+    """What a page in JSON says of a file."""
     entry: dict[str, object] = {"filename": file.name, "url": url, "hashes": file.hashes or {}}
     if file.requires_python is not None:
         entry["requires-python"] = file.requires_python
@@ -144,7 +147,15 @@ def _json_file(file: File, url: str) -> dict[str, object]:
     for key, value in file.extra.items():
         if key not in entry and key not in _FILE_KEYS:
             entry[key] = value
-    return entry
+    return _json(entry)
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(value, default=_plain)
+    except orjson.JSONEncodeError:
+        # Half a character (a lone surrogate) or a number of more than 64 bits must not make a project disappear.
+        return json.dumps(value, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _plain(value: object) -> object:
@@ -162,7 +173,8 @@ def _status_metas(status: Mapping[str, object] | None) -> list[str]:
     return metas
 
 
-def _anchor(file: File, url: str) -> str:
+def html_line(file: File, url: str) -> bytes:
+    """What a page in HTML says of a file."""
     shown = _pair(file.hashes)
     tag = f'<a href="{escaped(url)}{"#" if shown else ""}{shown}"'
     metadata = file.core_metadata
@@ -188,7 +200,7 @@ def _anchor(file: File, url: str) -> str:
     for key, text in file.attributes.items() if file.attributes else ():
         if key not in _OWN_ATTRIBUTES and _ATTRIBUTE.fullmatch(key):
             tag += f' {key}="{escaped(text)}"'
-    return f"{tag}>{escaped(file.name)}</a><br>"
+    return f"{tag}>{escaped(file.name)}</a><br>".encode("utf-8", "replace")
 
 
 def _pair(hashes: Mapping[str, str]) -> str:

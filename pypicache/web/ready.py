@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import gzip
 from collections import OrderedDict
-from urllib.parse import quote
 
 import zstandard
 from attrs import define, field, frozen
 
 from pypicache.core.changes import ReleaseGone
-from pypicache.core.model import File, Project
+from pypicache.core.model import Project
 from pypicache.core.pieces import ENTRY as PIECE
 from pypicache.core.pieces import Gzipped, cut, gzipped
-from pypicache.core.simple_write import render_html, render_json
 from pypicache.ledger.ledger import Recorded
 from pypicache.memory_coded import Coded, CodedPages, Place
 from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
+from pypicache.web.written import Key, Lines, Written, write
 
 ZSTD_LEVEL = 1  # pages are mostly digests: 3 takes twice as long and makes more bytes of them
+LINES = 16  # the part of all bytes that lines may take is one over this
 LARGE = 40  # files; pages with more are rendered and compressed in a thread
 STORED = 16 * 2**10  # bytes; to compress less takes less time than to write it down and read it again
 ENTRY = 600  # bytes; what an entry takes besides its bodies
-Key = tuple[str, str, str, Format]  # path of the outside URL, index, project, format
-_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~/+"  # what a path may have as it is
 
 
 @define
@@ -53,6 +51,7 @@ class _Made:
     digest: str
     ready: Ready
     pieces: Gzipped | None = None
+    written: Written | None = None
     size: int  # bytes of the plain page; 0: it is stored already
 
 
@@ -79,11 +78,11 @@ def expand(body: bytes, coding: Coding) -> bytes:
 class ReadyPages:
     """Pages in memory, up to a number of bytes; what is not used for the longest time goes first.
 
-    A page is ready as long as its project has the same revision. Of the one after it, only the pieces that changed are
+    A page is ready as long as its project has the same revision. Of the one after it, only what changed is written and
     compressed. Large pages are stored as well, compressed, so that a restart does not compress them again. The plain
     rendering is not kept where clients take it compressed; another coding is made from the one that is there.
 
-    :param most_bytes: of all bodies, in all codings, and of the entries themselves.
+    :param most_bytes: of all bodies, in all codings, of the entries themselves, and of lines that were written.
     """
 
     def __init__(self, in_thread: InThread, stored: CodedPages, tasks: Tasks, most_bytes: int) -> None:
@@ -93,6 +92,7 @@ class ReadyPages:
         self._most_bytes = most_bytes
         self._pages: OrderedDict[Key, _Rendered] = OrderedDict()
         self._weight = 0
+        self._lines = Lines(most_bytes // LINES)
         self._hits = 0
         self._misses = 0
         self._making: Once[tuple[Key, str, Coding], Ready] = Once()
@@ -100,8 +100,8 @@ class ReadyPages:
     def figures(self) -> Figures:
         """For ``+status``."""
         return Figures(
-            bytes=self._weight, most_bytes=self._most_bytes, pages=len(self._pages), hits=self._hits,
-            misses=self._misses,
+            bytes=self._weight + self._lines.weight, most_bytes=self._most_bytes, pages=len(self._pages),
+            hits=self._hits, misses=self._misses,
         )  # fmt: skip
 
     def at_hand(self, key: Key, coding: Coding) -> tuple[str, Ready] | None:
@@ -132,14 +132,17 @@ class ReadyPages:
     async def _make(self, key: Key, project: Project, format_: Format, coding: Coding) -> Ready:
         before = self._pages.get(key)
         large = len(project.files) > LARGE
+        lines = self._lines.get(key)
         made = await self._read(key, project, format_, coding) if large and before is None else None
         if made is None:
             made = (
-                await self._in_thread(_make, key, project, format_, coding, before)
+                await self._in_thread(_make, key, project, format_, coding, before, lines)
                 if large
-                else _make(key, project, format_, coding, before)
+                else _make(key, project, format_, coding, before, lines)
             )
         assert isinstance(made, _Made)
+        if large and made.written is not None:
+            self._lines.put(key, made.written)
         self._put(key, project.revision, coding, made)
         if made.size >= STORED and coding is not Coding.IDENTITY:
             store = self._stored.put(
@@ -166,7 +169,7 @@ class ReadyPages:
         rendered.coded[coding] = made.ready
         self._pages[key] = rendered
         self._weight += rendered.weight
-        while self._weight > self._most_bytes and self._pages:
+        while self._weight + self._lines.weight > self._most_bytes and self._pages:
             self._weight -= self._pages.popitem(last=False)[1].weight
 
     def follow(self, recorded: Recorded) -> None:
@@ -183,11 +186,17 @@ def _place(key: Key, coding: Coding) -> Place:
     return Place(prefix=key[0], index=key[1], project=key[2], format=key[3].name, coding=coding.name)
 
 
-def _make(key: Key, project: Project, format_: Format, coding: Coding, before: _Rendered | None) -> _Made:
+def _make(
+    key: Key, project: Project, format_: Format, coding: Coding, before: _Rendered | None, lines: Written | None
+) -> _Made:
     """Write a page, unless it is there in another coding, and compress it; for a thread where it is large."""
-    same = before is not None and before.revision == project.revision
-    other = next(iter(list(before.coded.items())), None) if before is not None and same else None
-    page = cut(_render(key[0], key[1], project, format_) if other is None else expand(other[1].body, other[0]))
+    written: Written | None = None
+    if before is not None and before.revision == project.revision and before.coded:
+        other, ready = next(iter(list(before.coded.items())))
+        page = cut(expand(ready.body, other))
+    else:
+        plain, written = write(key, project, lines)
+        page = cut(plain)
     pieces: Gzipped | None = None
     body = page.page
     if coding is Coding.GZIP:
@@ -196,17 +205,4 @@ def _make(key: Key, project: Project, format_: Format, coding: Coding, before: _
     elif coding is Coding.ZSTD:
         body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body)
     ready = _ready(page.digest, format_, coding, body)
-    return _Made(digest=page.digest, ready=ready, pieces=pieces, size=len(page.page))
-
-
-def _render(prefix: str, index: str, project: Project, format_: Format) -> bytes:
-    starts: dict[str, str] = {}
-
-    def url_of(file: File) -> str:
-        start = starts.get(file.index)
-        if start is None:
-            start = starts[file.index] = f"{prefix}/{quote(file.index or index, safe='/@')}/"
-        path = file.path
-        return start + (quote(path, safe="/+") if path.encode().translate(None, _PLAIN) else path)
-
-    return render_json(project, url_of) if format_ is Format.JSON else render_html(project, url_of)
+    return _Made(digest=page.digest, ready=ready, pieces=pieces, written=written, size=len(page.page))

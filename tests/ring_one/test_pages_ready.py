@@ -6,11 +6,13 @@ import gzip
 import sqlite3
 from contextlib import closing
 
+import orjson
 import zstandard
 
 from pypicache.core import pieces
 from pypicache.core.pieces import cut
 from pypicache.web import ready
+from pypicache.web.written import LINE
 from tests.ring_one.house import PIP, Answer, HouseCase, file_of, page_of
 
 PATH = "/root/pypi/+simple/big/"
@@ -54,6 +56,10 @@ class ReadyCase(HouseCase):
         """Change the database behind the daemon's back."""
         with closing(sqlite3.connect(self.directory / "memory.sqlite")) as connection, connection:
             connection.execute(statement)
+
+    def lines(self, page: bytes) -> int:
+        """What it takes to remember what a page says of each file."""
+        return sum(len(orjson.dumps(file)) + LINE for file in orjson.loads(page)["files"])
 
     def figures(self) -> dict[str, int]:
         """What ``+status`` says of ready pages."""
@@ -172,26 +178,31 @@ class PiecesTests(ReadyCase):
     def test_what_they_weigh(self) -> None:
         """Pieces of the revision before are kept for the next one only."""
         size = len(self.big().body)
-        spans = pieces.ENTRY * len(cut(gzip.decompress(self.big().body)).digests)
+        plain = gzip.decompress(self.big().body)
+        spans = pieces.ENTRY * len(cut(plain).digests)
         self.assertGreater(spans, pieces.ENTRY)
-        self.assertEqual(self.figures()["bytes"], ready.ENTRY + size + spans)
+        self.assertEqual(self.figures()["bytes"], ready.ENTRY + size + spans + self.lines(plain))
         for count, kept in ((1001, size + spans), (1002, 0)):
             self.fill(count)
             other = self.big("zstd", cache_control="no-cache")
-            self.assertEqual(self.figures()["bytes"], ready.ENTRY + len(other.body) + kept)
+            plain = zstandard.ZstdDecompressor().decompressobj().decompress(other.body)
+            self.assertEqual(
+                self.figures()["bytes"], ready.ENTRY + len(other.body) + kept + self.lines(plain), (count, kept)
+            )
             self.advance(2)
 
 
 class MemoryTests(ReadyCase):
     def test_figures(self) -> None:
-        """Bytes are those of all codings that are kept and of the entry; the plain page is not among them."""
+        """Bytes are those of all codings that are kept, of the entry, and of what was written of each file."""
         packed = self.big()
         self.big()
         figures = self.figures()
+        lines = self.lines(gzip.decompress(packed.body))
         self.assertEqual(
             figures,
             {
-                "bytes": len(packed.body) + ready.ENTRY,
+                "bytes": len(packed.body) + ready.ENTRY + lines,
                 "most_bytes": 256 * 2**20,
                 "pages": 1,
                 "hits": 1,
@@ -199,7 +210,7 @@ class MemoryTests(ReadyCase):
             },
         )
         other = self.big("zstd")
-        self.assertEqual(self.figures()["bytes"], len(packed.body) + len(other.body) + ready.ENTRY)
+        self.assertEqual(self.figures()["bytes"], len(packed.body) + len(other.body) + ready.ENTRY + lines)
 
     def test_bounded(self) -> None:
         """What was not used for the longest time goes, also when it is the only page and larger than the bound."""
