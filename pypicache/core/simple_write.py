@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
 import orjson
 
 from pypicache.core.dist import version_key, version_of
-from pypicache.core.model import File, Project
+from pypicache.core.model import File, Project, ProjectName
 
 # Algorithms that every client can read in a fragment, best first; uv refuses a whole page for sha1 and sha224.
 FRAGMENTS = ("sha256", "sha512", "sha384", "blake2b", "md5")
@@ -45,7 +45,13 @@ def render_json(project: Project, url_of: Callable[[File], str]) -> bytes:
 
     :param url_of: where clients get a file; absolute or relative, without fragment.
     """
-    return json_page(project, [json_line(file, url_of(file)) for file in project.files])
+    entries = [_entry(file, url_of(file)) for file in project.files]
+    lines: list[bytes | memoryview]
+    try:
+        lines = [memoryview(orjson.dumps(entries, default=_plain))[1:-1]]
+    except orjson.JSONEncodeError:
+        lines = [_json(entry) for entry in entries]
+    return json_page(project, lines, versions_of(project))
 
 
 def render_html(project: Project, url_of: Callable[[File], str]) -> bytes:
@@ -56,21 +62,25 @@ def render_html(project: Project, url_of: Callable[[File], str]) -> bytes:
     return html_page(project, [html_line(file, url_of(file)) for file in project.files])
 
 
-def json_page(project: Project, lines: Sequence[bytes]) -> bytes:
+def json_page(project: Project, lines: Sequence[bytes | memoryview], versions: Sequence[str]) -> bytes:
     """The page as JSON, around what :func:`json_line` says of each file.
 
     It declares version 1.4 if the size of every file is known, as that version demands, and else 1.0.
+
+    :param versions: as from :func:`versions_of`.
     """
     sized = None not in [file.size for file in project.files]
     before: dict[str, object] = {
         "meta": {**project.meta, "api-version": "1.4" if sized else "1.0"},
         "name": project.name,
-        "versions": versions_of(project),
+        "versions": versions,
     }
     after: dict[str, object] = {} if project.status is None else {"project-status": project.status}
     after.update((key, value) for key, value in project.extra.items() if key not in _PAGE_KEYS)
     end = b"," + _json(after)[1:] if after else b"}"
-    return b"".join([_json(before)[:-1], b',"files":[', b",".join(lines), b"]", end, b"\n"])
+    listed: list[bytes | memoryview] = [b","] * (2 * len(lines) - 1)
+    listed[::2] = lines
+    return b"".join([_json(before)[:-1], b',"files":[', *listed, b"]", end, b"\n"])
 
 
 def html_page(project: Project, lines: Sequence[bytes]) -> bytes:
@@ -93,25 +103,36 @@ def html_page(project: Project, lines: Sequence[bytes]) -> bytes:
 
 def versions_of(project: Project) -> list[str]:
     """The versions as the upstream listed them, each once, and after them those of files that it forgot (PEP 700)."""
-    found = list(dict.fromkeys(project.versions or ()))
-    texts = set(found)
+    return all_versions(project, file_versions(project.name, project.files))
+
+
+def all_versions(project: Project, of_files: Iterable[str | None]) -> list[str]:
+    """The same, where the versions of the files are known."""
+    found = dict.fromkeys(project.versions or ())
     keys = {version_key(version) for version in found}
-    releases: set[tuple[str, ...]] = set()  # name and version, which all wheels of a release have in common
-    for file in project.files:
-        release = tuple(file.name.split("-", 2)[:2]) if file.name.endswith(".whl") else ()
-        if release in releases:
+    for version in dict.fromkeys(of_files):
+        if version is None or version in found:
             continue
-        version = version_of(file.name, project.name)
-        if version is not None and release:
-            releases.add(release)
-        if version is None or version in texts:
-            continue
-        texts.add(version)
         key = version_key(version)
         if key not in keys:
             keys.add(key)
-            found.append(version)
-    return found
+            found[version] = None
+    return list(found)
+
+
+def file_versions(name: ProjectName, files: Iterable[File]) -> list[str | None]:
+    """The version that each file's name tells; ``None`` if it tells none."""
+    versions: list[str | None] = []
+    releases: dict[tuple[str, ...], str] = {}  # by name and version, which all wheels of a release have in common
+    for file in files:
+        release = tuple(file.name.split("-", 2)[:2]) if file.name.endswith(".whl") else ()
+        version = releases.get(release)
+        if version is None:
+            version = version_of(file.name, name)
+            if version is not None and release:
+                releases[release] = version
+        versions.append(version)
+    return versions
 
 
 def escaped(text: str) -> str:
@@ -128,6 +149,10 @@ _escaped_again = lru_cache(maxsize=1024)(escaped)  # for what the files of a pag
 
 def json_line(file: File, url: str) -> bytes:
     """What a page in JSON says of a file."""
+    return _json(_entry(file, url))
+
+
+def _entry(file: File, url: str) -> dict[str, object]:
     entry: dict[str, object] = {"filename": file.name, "url": url, "hashes": file.hashes or {}}
     if file.requires_python is not None:
         entry["requires-python"] = file.requires_python
@@ -147,7 +172,7 @@ def json_line(file: File, url: str) -> bytes:
     for key, value in file.extra.items():
         if key not in entry and key not in _FILE_KEYS:
             entry[key] = value
-    return _json(entry)
+    return entry
 
 
 def _json(value: Mapping[str, object]) -> bytes:

@@ -17,7 +17,7 @@ from pypicache.memory_coded import Coded, CodedPages, Place
 from pypicache.tasks import InThread, Once, Tasks
 from pypicache.web.negotiation import Coding, Format
 from pypicache.web.offers import Ready
-from pypicache.web.written import Key, Lines, Written, write
+from pypicache.web.written import Key, Lines, Written, write, write_whole
 
 ZSTD_LEVEL = 1  # pages are mostly digests: 3 takes twice as long and makes more bytes of them
 LINES = 16  # the part of all bytes that lines may take is one over this
@@ -194,6 +194,8 @@ def _make(
     if before is not None and before.revision == project.revision and before.coded:
         other, ready = next(iter(list(before.coded.items())))
         page = cut(expand(ready.body, other))
+    elif before is None and lines is None:
+        page = cut(write_whole(key, project))
     else:
         plain, written = write(key, project, lines)
         page = cut(plain)

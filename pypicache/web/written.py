@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote
 
 from attrs import define, field, frozen
 
-from pypicache.core.model import File, Project
-from pypicache.core.simple_write import html_line, html_page, json_line, json_page
+from pypicache.core.model import File, Project, ProjectName
+from pypicache.core.simple_write import (
+    all_versions,
+    file_versions,
+    html_line,
+    html_page,
+    json_line,
+    json_page,
+    render_html,
+    render_json,
+)
 from pypicache.web.negotiation import Format
 
-LINE = 60  # bytes; what it takes to remember a line besides its text
+LINE = 100  # bytes; what it takes to remember a line besides its text
 Key = tuple[str, str, str, Format]  # path of the outside URL, index, project, format
 
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~/+"  # what an address has unquoted
@@ -20,10 +29,11 @@ _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~/+"
 
 @frozen
 class Written:
-    """What a page says of each of its files."""
+    """What a page says of each of its files, and the versions that their names tell, where it lists them."""
 
     files: Sequence[File]
     lines: Sequence[bytes]
+    versions: Sequence[str | None]
 
     @property
     def weight(self) -> int:
@@ -33,7 +43,7 @@ class Written:
 
 @define
 class Lines:
-    """What was written last, up to a number of bytes; of a page that changed only lines of new files are written."""
+    """What was written last of pages that change, up to a number of bytes, so that only new lines are written."""
 
     _most_bytes: int
     weight: int = 0  # bytes
@@ -53,21 +63,48 @@ class Lines:
 
 
 def write(key: Key, project: Project, before: Written | None) -> tuple[bytes, Written]:
-    """Write a page.
+    """Write a page that changed.
 
     :param before: what was written at this place; a file is the same as long as it is the same object.
     """
-    prefix, index, _, format_ = key
-    line, page = (json_line, json_page) if format_ == Format.JSON.name else (html_line, html_page)
+    known: dict[int, tuple[bytes, str | None]] = {}
+    if before is not None:
+        known.update(zip(map(id, before.files), zip(before.lines, before.versions, strict=True), strict=True))
+    new = [file for file in project.files if id(file) not in known]
+    known.update(zip(map(id, new), _lines(key, new), strict=True))
+    found = [known[id(file)] for file in project.files]
+    lines, versions = [line for line, _ in found], [version for _, version in found]
+    if key[3] == Format.JSON.name:
+        page = json_page(project, lines, all_versions(project, versions))
+    else:
+        page = html_page(project, lines)
+    return page, Written(project.files, lines, versions)
+
+
+def write_whole(key: Key, project: Project) -> bytes:
+    """Write a page, remembering nothing of it: most pages never change while they are ready."""
+    url_of = _addresses(key, project.files)
+    return render_json(project, url_of) if key[3] == Format.JSON.name else render_html(project, url_of)
+
+
+def _lines(key: Key, files: Sequence[File]) -> Iterable[tuple[bytes, str | None]]:
+    url_of = _addresses(key, files)
+    if key[3] == Format.JSON.name:
+        lines = [json_line(file, url_of(file)) for file in files]
+        return zip(lines, file_versions(ProjectName(key[2]), files), strict=True)
+    return [(html_line(file, url_of(file)), None) for file in files]
+
+
+def _addresses(key: Key, files: Sequence[File]) -> Callable[[File], str]:
+    prefix, index, _, _ = key
+    # One look at all names is faster than one at each, and nearly all are written as they are.
+    plain = not "".join([file.name for file in files]).encode().translate(None, _PLAIN)
     starts: dict[str, str] = {}
 
     def url_of(file: File) -> str:
         start = starts.get(file.index)
         if start is None:
             start = starts[file.index] = f"{prefix}/{quote(file.index or index, safe='/@')}/"
-        path = file.path
-        return start + (quote(path, safe="/+") if path.encode().translate(None, _PLAIN) else path)
+        return start + (file.path if plain else quote(file.path, safe="/+"))
 
-    there = {} if before is None else dict(zip(map(id, before.files), before.lines, strict=True))
-    lines = [there.get(id(file)) or line(file, url_of(file)) for file in project.files]
-    return page(project, lines), Written(project.files, lines)
+    return url_of
