@@ -51,6 +51,17 @@ def test_whatever_changes_it_is_what_it_would_be_afresh(key: Key, listings: list
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_addresses_are_quoted(key: Key) -> None:
+    """Whether or not other names of the page need it."""
+    plain = evolve(FILES[0], name="demo-1.0.zip")
+    for files in ([plain], [plain, FILES[3]], [FILES[3], plain]):
+        page = write_whole(key, project(files))
+        assert page == write(key, project(files), None)[0]
+        for file in files:
+            assert f"/outside/team/dev/{file.path.replace('!', '%21')}".encode() in page
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_only_lines_of_new_files_are_written(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     _, before = write(key, project(FILES[:10]), None)
     seen: list[File] = []

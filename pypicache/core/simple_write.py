@@ -123,13 +123,15 @@ def all_versions(project: Project, of_files: Iterable[str | None]) -> list[str]:
 def file_versions(name: ProjectName, files: Iterable[File]) -> list[str | None]:
     """The version that each file's name tells; ``None`` if it tells none."""
     versions: list[str | None] = []
-    releases: dict[tuple[str, ...], str] = {}  # by name and version, which all wheels of a release have in common
+    releases: dict[
+        tuple[str, ...], str | None
+    ] = {}  # by name and version, which all wheels of a release have in common
     for file in files:
         release = tuple(file.name.split("-", 2)[:2]) if file.name.endswith(".whl") else ()
         version = releases.get(release)
         if version is None:
             version = version_of(file.name, name)
-            if version is not None and release:
+            if release:
                 releases[release] = version
         versions.append(version)
     return versions

@@ -10,10 +10,13 @@ import orjson
 import zstandard
 
 from pypicache.core import pieces
+from pypicache.core.model import File
 from pypicache.core.pieces import cut
-from pypicache.web import ready
+from pypicache.core.simple_write import json_line
+from pypicache.web import ready, written
 from pypicache.web.written import LINE
 from tests.ring_one.house import PIP, Answer, HouseCase, file_of, page_of
+from tests.ring_one.stages import StagesCase
 
 PATH = "/root/pypi/+simple/big/"
 
@@ -158,7 +161,7 @@ class PiecesTests(ReadyCase):
         self.assertIn(b"big-1000.tar.gz", plain)
         self.assertTrue(0 < self.compressed - before < len(plain) / 3, self.compressed - before)
         self.stop()
-        (self.directory / "memory.sqlite").unlink()
+        (self.directory / "memory.sqlite").unlink(missing_ok=True)
         self.start()
         afresh = self.big()
         self.assertEqual((afresh.body, afresh.header("etag")), (after.body, after.header("etag")))
@@ -230,3 +233,37 @@ class MemoryTests(ReadyCase):
         """The bound comes from the configuration."""
         self.start(ready_pages="1 MiB")
         self.assertEqual(self.figures()["most_bytes"], 2**20)
+
+
+class ChangingTests(StagesCase):
+    """A large page that changes again and again."""
+
+    def test_only_what_is_new_is_written(self) -> None:
+        """From the second change on; and after each one it is what a daemon would write that was started just now."""
+        seen: list[str] = []
+        line = json_line
+
+        def counting(file: File, url: str) -> bytes:
+            seen.append(file.name)
+            return line(file, url)
+
+        self.patch(written, "json_line", counting)
+        for number in range(ready.LARGE + 2):
+            self.have("alice/dev", f"own-{number}.0.zip", b"%d" % number, version=f"{number}.0")
+        path = "/alice/dev/+simple/own/"
+        self.get(path, accept=PIP)
+        self.assertEqual(seen, [])
+        for number, written_anew in ((90, ready.LARGE + 3), (91, 1), (92, 1)):
+            self.have("alice/dev", f"own-{number}.0.zip", b"more", version=f"{number}.0")
+            seen.clear()
+            page = self.get(path, accept=PIP)
+            self.assertEqual((len(seen), seen[-1]), (written_anew, f"own-{number}.0.zip"))
+        self.have("alice/dev", "own-7.0.zip", b"7", version="7.0", yanked=True)
+        seen.clear()
+        page = self.get(path, accept=PIP)
+        self.assertEqual(seen, ["own-7.0.zip"])
+        self.stop()
+        (self.directory / "memory.sqlite").unlink(missing_ok=True)
+        self.start()
+        afresh = self.get(path, accept=PIP)
+        self.assertEqual((afresh.body, afresh.header("etag")), (page.body, page.header("etag")))
