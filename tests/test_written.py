@@ -18,7 +18,7 @@ FILES = [
     File(name=f"demo-1!{number}.zip", url="", hashes={"sha256": f"{number:064x}"}, size=number, index="team/dev")
     for number in range(12)
 ]
-KEYS: list[Key] = [("/outside", "team/dev", "demo", format_.name) for format_ in Format]
+KEYS: list[Key] = [("/outside", "team/dev", "demo", format_) for format_ in Format]
 
 
 def project(files: Sequence[File]) -> Project:

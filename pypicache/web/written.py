@@ -74,7 +74,7 @@ def write(key: Key, project: Project, before: Written | None) -> tuple[bytes, Wr
     known.update(zip(map(id, new), _lines(key, new), strict=True))
     found = [known[id(file)] for file in project.files]
     lines, versions = [line for line, _ in found], [version for _, version in found]
-    if key[3] == Format.JSON.name:
+    if key[3] is Format.JSON:
         page = json_page(project, lines, all_versions(project, versions))
     else:
         page = html_page(project, lines)
@@ -84,12 +84,12 @@ def write(key: Key, project: Project, before: Written | None) -> tuple[bytes, Wr
 def write_whole(key: Key, project: Project) -> bytes:
     """Write a page, remembering nothing of it: most pages never change while they are ready."""
     url_of = _addresses(key, project.files)
-    return render_json(project, url_of) if key[3] == Format.JSON.name else render_html(project, url_of)
+    return render_json(project, url_of) if key[3] is Format.JSON else render_html(project, url_of)
 
 
 def _lines(key: Key, files: Sequence[File]) -> Iterable[tuple[bytes, str | None]]:
     url_of = _addresses(key, files)
-    if key[3] == Format.JSON.name:
+    if key[3] is Format.JSON:
         lines = [json_line(file, url_of(file)) for file in files]
         return zip(lines, file_versions(ProjectName(key[2]), files), strict=True)
     return [(html_line(file, url_of(file)), None) for file in files]
