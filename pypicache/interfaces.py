@@ -50,6 +50,7 @@ class IReader(Interface):
     async def read(limit: int) -> bytes:
         """The next bytes, at least one and at most ``limit``; ``b""`` at the end of the span.
 
+        :param limit: 0 to wait until there are any, or there is the end, and to take none.
         :raises Broken: the rest of the body cannot be had, or is not what it should be.
         """
 

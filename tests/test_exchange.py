@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from typing import cast
 
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IPushProducer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import URI, ResponseDone, ResponseFailed, ResponseNeverReceived
@@ -20,6 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
+from pypicache.upstream.exchange import Asked, Connection
 from pypicache.upstream.origins import MOST_ORIGINS, Origins
 from pypicache.upstream.reading import MOST_HEAD
 
@@ -190,6 +193,31 @@ class BodyTests(ExchangeCase):
         self.assertEqual((body.data, self.transport().producerState), (b"hello", "producing"))
         cast(IPushProducer, body.transport).pauseProducing()
         self.assertEqual(self.transport().producerState, "producing")  # it is no more the body's
+
+    def test_long_ones_are_read_in_large_pieces(self) -> None:
+        """Fewer turns of the reactor for a large file; answers that follow do not ask for so much memory again."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        self.addCleanup(ours.close)
+        connection = Connection(lambda _: None, lambda _: None)
+        transport = tcp.Connection(ours, connection, MemoryReactor())
+        transport.connected = 1
+        connection.makeConnection(transport)
+        sizes: list[int] = []
+        for length in (1_000_000, 200_000):
+            body = Body()
+            asked = connection.ask(Asked(b"GET", b"http://files.example/", Headers()), b"GET / HTTP/1.1\r\n\r\n")
+            theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+            transport.doRead()
+            self.successResultOf(asked).deliverBody(body)
+            most = 0
+            for _ in range(length // 100_000):
+                end = len(body.data) + theirs.send(bytes(100_000))
+                while (before := len(body.data)) < end:
+                    transport.doRead()
+                    most = max(most, len(body.data) - before)
+            sizes.append(most)
+        self.assertEqual(sizes, [100_000, 65_536])
 
     def test_giving_up(self) -> None:
         """The connection ends with the body, and with a request that is cancelled."""

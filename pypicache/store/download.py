@@ -23,9 +23,9 @@ from pypicache.upstream.body import Answer
 from pypicache.upstream.client import Upstream
 
 ATTEMPTS = 6  # requests in a row that bring nothing before a download is given up
-CROWD = 4  # readers; from so many on they are woken for larger pieces, because waking them all costs more than it gives
-STRIDE = 4 * 2**20  # bytes after which a crowd is woken
-PATIENCE = 0.05  # seconds after which it is woken in any case
+STRIDE, PATIENCE = 64 * 2**10, 0.0  # bytes and seconds after which readers are told what came; 0: after this turn
+CROWD = 4  # readers; so many take larger strides, because waking them all costs more than it gives
+CROWD_STRIDE, CROWD_PATIENCE = 4 * 2**20, 0.05
 FAR = 2**20  # bytes ahead of what has arrived; a reader that begins further away does not wait for the spool
 
 
@@ -87,7 +87,7 @@ class Download:
         self._keep = keep
         self._full = full
         self.ended = False  # nothing more happens to it
-        self._told = 0  # bytes that had arrived when the readers were last woken
+        self._told = 0  # bytes that had arrived when readers were last told of any
         self._later: IDelayedCall | None = None
 
     @property
@@ -97,8 +97,11 @@ class Download:
 
     @property
     def visible(self) -> int:
-        """Bytes that readers may have: all but the last one, until the file was found right."""
-        return self.arrived if self.complete or self.overflowed else max(0, self.arrived - 1)
+        """Bytes that readers may have: those that they were told of, but the last one only if the file was found right.
+
+        What came since then has to wait, or else a crowd would be served in crumbs, each reader at each turn.
+        """
+        return self.arrived if self.complete or self.overflowed else max(0, self._told - 1)
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -222,10 +225,11 @@ class Download:
         self.check.take(data)
         if self.arrived == self.size and self.spool.content is not None:
             return  # the end comes at once, and a single piece with it
-        if self.readers < CROWD or not self._told or self.arrived - self._told >= STRIDE:
+        stride, patience = (STRIDE, PATIENCE) if self.readers < CROWD else (CROWD_STRIDE, CROWD_PATIENCE)
+        if not self._told or self.arrived - self._told >= stride:
             self._tell()
         elif self._later is None:
-            self._later = self.clock.callLater(PATIENCE, self._tell)
+            self._later = self.clock.callLater(patience, self._tell)
 
     def _tell(self) -> None:
         self._told = self.arrived

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from pypicache.upstream.reading import END_OF_HEAD, MOST_HEAD, Chunks, Head, Malformed, parse_head
 
 INTERIM = 20  # answers of 1xx that may come before the one that counts
+LARGE = 256 * 2**10  # bytes; what is longer is read in pieces of this size, each of which costs a turn of the reactor
 
 
 class Asked:
@@ -168,6 +169,11 @@ class Connection(Protocol):
         if request:
             transport.write(request)
 
+    def _read_by(self, most: int) -> None:
+        """Take so many bytes from the socket at a time, at most. That of TLS has pieces of its own."""
+        if isinstance(self.transport, tcp.Connection):
+            self.transport.bufferSize = most
+
     def _cancelled(self, _: Deferred[Response]) -> None:
         self.heard = True  # nobody wants it to be asked again
         self.hang_up()
@@ -238,6 +244,8 @@ class Connection(Protocol):
         self._head = head
         self._chunks = Chunks(response.take) if head.chunked else None
         self._left = head.length if isinstance(head.length, int) else None
+        if self._left is not None and self._left > LARGE:
+            self._read_by(LARGE)
         answered, self._answered = self._answered, None
         try:
             self._body(data)
@@ -275,6 +283,7 @@ class Connection(Protocol):
         assert response is not None
         assert head is not None
         self._response = self._head = self._asked = self._chunks = None
+        self._read_by(tcp.Connection.bufferSize)
         self.go_on()
         if rest or not head.lasting or self.closing:
             self.hang_up()

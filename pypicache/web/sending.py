@@ -65,18 +65,22 @@ async def send_file(request: Request, transport: tcp.Connection, reader: IReader
     transport.unregisterProducer()
     transport.registerProducer(turn, False)
     try:
+        await turn.come()
         while True:
-            await turn.come()
+            await reader.read(0)
             part = reader.spooled()
             if part is not None:
                 sent = hand_over(transport.fileno(), *part)
                 reader.advance(sent)
                 request.sentLength += sent
-                continue
-            piece = await reader.read(PIECE)
-            if not piece:
-                return
-            request.write(piece)
+                if sent == part[2]:
+                    continue  # that was all there is, so the socket is not full and nobody is kept waiting
+            else:
+                piece = await reader.read(PIECE)
+                if not piece:
+                    return
+                request.write(piece)
+            await turn.come()
     finally:
         transport.unregisterProducer()
         if transport.connected:

@@ -138,6 +138,8 @@ class _Member:
         self._in_thread = in_thread
 
     async def read(self, limit: int) -> bytes:
+        if not limit:
+            return b""  # all of it is there
         try:
             piece: bytes = await self._in_thread(self._member.read, limit)
         except _BROKEN as error:

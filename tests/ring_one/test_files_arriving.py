@@ -122,6 +122,40 @@ class FollowingTests(FileCase):
         self.assertTrue(client.ended_well)
         self.assertEqual(client.answer().body, CONTENT)
 
+    def test_a_crowd_is_told_of_larger_pieces(self) -> None:
+        """Many clients are given what came after a moment, all of them the same; a few have it at once."""
+        url = self.demo(LARGE)
+        clients = [self.begin(url) for _ in range(3)]
+        coming = self.incoming
+        coming.head()
+        coming.send(1000)
+        coming.send(1000)
+        self.assertEqual({len(client.received) for client in clients}, {1999})
+        clients.append(self.begin(url))
+        coming.send(1000)
+        clients.append(self.begin(url))
+        self.assertEqual({len(client.received) for client in clients}, {1999})
+        self.advance(0.05)
+        self.assertEqual({len(client.received) for client in clients}, {2999})
+        coming.rest()
+        self.assertEqual([client.answer().body == LARGE for client in clients], [True] * 5)
+
+    def test_waiting_for_bytes_takes_none(self) -> None:
+        """Who sends from the spool itself waits until there is something, and is told where it is."""
+        client = self.begin(self.demo(LARGE))
+        coming = self.incoming
+        coming.head()
+        (download,) = self.house.library.downloads.values()
+        reader = download.reader(0, None)
+        waiting = Deferred.fromCoroutine(reader.read(0))
+        self.assertNoResult(waiting)
+        coming.send(1000)
+        self.assertEqual(self.successResultOf(waiting), b"")
+        self.assertEqual(reader.spooled(), (download.spool.descriptor, 0, 999))
+        reader.close()
+        coming.rest()
+        self.assertEqual(client.answer().body, LARGE)
+
     def test_a_slow_client_holds_back_nobody(self) -> None:
         """One client stops reading; the other one and the download go on."""
         url = self.demo(LARGE)
