@@ -21,31 +21,56 @@ _SAMPLES = 200  # of memory, at most one per second
 
 
 def workers(run_: Run) -> list[Row]:
-    """The rate of the small page with two workers, divided by that with one; wrk takes its share of the processors."""
-    row = Row(figure="small page: two workers beside one", unit="times", goals=(Goal(1.6),), more_is_better=True)
+    """The rates of the small page and the small wheel with two workers, divided by those with one."""
     if OURS not in run_.peers:
         return []
     place = run_.work / "workers"
     place.mkdir()
     two = prepare_pypicache(place, run_.upstream.index, run_.tools, workers=2)
+    rows: list[Row] = []
     try:
         two.start()
-        rates = [_small_page(run_, server) for server in (run_.peers[OURS], two)]
-        note = f"{rates[1].per_second:,.0f} and {rates[0].per_second:,.0f} requests/s"
-        row.cells[OURS] = Cell(rates[1].per_second / rates[0].per_second, sum(rate.errors for rate in rates), note)
+        for what in ("small page", f"wheel of {run_.plan.small // 1000} KB"):
+            measured = [_asked(run_, server, page=what == "small page") for server in (run_.peers[OURS], two)]
+            rows += _beside(what, *measured)
     except (Failed, Missing, OSError) as error:
         refused = "workers" in two.process.log.read_text(errors="replace")
-        row.cells[OURS] = Cell(None, note="the daemon has no setting workers" if refused else f"failed: {error}"[:160])
+        cell = Cell(None, note="the daemon has no setting workers" if refused else f"failed: {error}"[:160])
+        rows.append(Row(figure="two workers beside one", unit="times", cells={OURS: cell}, goals=()))
     finally:
         two.process.stop()
-    return [row]
+    return rows
 
 
-def _small_page(run_: Run, server: Peer) -> Rate:
-    url = server.index + "small/"
-    if get(url).status != 200:
-        raise Failed(f"{url}: {get(url).status}")
-    return Rate.parse(run(wrk(url, _PAGE, run_.plan.seconds), os.environ))
+def _beside(what: str, one: tuple[Rate, float], two: tuple[Rate, float]) -> list[Row]:
+    """The rows of one kind of request; each measurement is a rate and processor seconds per request."""
+    errors = one[0].errors + two[0].errors
+    rates = Cell(
+        two[0].per_second / one[0].per_second,
+        errors,
+        f"{two[0].per_second:,.0f} and {one[0].per_second:,.0f} requests/s",
+    )
+    times = Cell(2 * one[1] / two[1], errors, f"{two[1] * 1e6:.0f} and {one[1] * 1e6:.0f} us per request")
+    return [
+        Row(figure=f"{what}: two workers beside one", unit="times", cells={OURS: rates}, goals=(Goal(1.6),),
+            more_is_better=True),
+        Row(figure=f"{what}: two workers beside one, by processor time", unit="times", cells={OURS: times}, goals=(),
+            more_is_better=True),
+    ]  # fmt: skip
+
+
+def _asked(run_: Run, server: Peer, page: bool) -> tuple[Rate, float]:
+    """The rate of a small thing, and the processor seconds that one request takes."""
+    url, headers = (server.index + "small/", _PAGE) if page else (run_.listed(server, "small")[0], {"Accept": "*/*"})
+    for _ in range(2):
+        if get(url, headers).status != 200:
+            raise Failed(f"{url}: {get(url, headers).status}")
+    used = server.process.processor_seconds()
+    rate = Rate.parse(run(wrk(url, headers, run_.plan.seconds), os.environ))
+    used = server.process.processor_seconds() - used
+    if not rate.per_second or not used:
+        raise Failed(f"{url}: nothing was measured")
+    return rate, used / (rate.per_second * run_.plan.seconds)
 
 
 def lasting(run_: Run) -> list[Row]:
