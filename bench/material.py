@@ -30,6 +30,7 @@ class Plan:
     mediums: int = 9  # distinct wheels, the median of which is told
     big: int = 200 * _MIB
     herd: int = 50  # clients that want the same cold wheel
+    slow_herd: int = 10  # so many of a server that would take minutes for all of them
     many: int = 4_000  # files on the long page
     rounds: int = 3  # repetitions of what can be repeated, the median of which is told
     seconds: float = 4.0  # of each request rate
@@ -43,7 +44,7 @@ class Plan:
 
 
 QUICK = Plan(
-    set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, rounds=1, seconds=1.0,
+    set_size=60, slow_sets=1, pip_size=20, mediums=3, big=60 * _MIB, herd=20, slow_herd=5, rounds=1, seconds=1.0,
     uploads=2_000, upload_seconds=2.0, huge=100_000_000, soak=4.0, counted=20,
 )  # fmt: skip
 
