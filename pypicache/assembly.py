@@ -143,7 +143,8 @@ def build(
         offline=settings.offline,
         received=figures.received,
     )
-    ledger = Ledger(settings.database_url, record, in_thread, clock.seconds)
+    own = OwnFiles(shelf, in_thread)
+    ledger = Ledger(settings.database_url, record, in_thread, clock.seconds, own.keep)
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
@@ -199,7 +200,6 @@ def build(
     accounts = Accounts(state, passwords, Logins(key, clock), ApiTokens(state, clock), clock)
     modifiers = settings.restrict_modify
     callers = Callers(accounts, Rules(restrict_modify=None if modifiers is None else frozenset(modifiers)), state)
-    own = OwnFiles(shelf, in_thread)
     clearing = Clearing(
         ledger, own=own, memory=memory, evictor=evictor, in_thread=in_thread, tasks=tasks,
         lists=settings.state / "lists",

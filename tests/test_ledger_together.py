@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 
-from pypicache.core.errors import Conflict
+from pypicache.core.errors import Conflict, NoRoom
 from pypicache.ledger.database import Connection, Lost
 from pypicache.ledger.ledger import Decision, Ledger, Recorded, all_users, changes_since, fact, set_fact
 from tests.databases import LedgerCase, OnPostgresql, OnSqlite
@@ -19,10 +19,14 @@ class TogetherContract(LedgerCase):
 
     __test__ = False
 
-    def waiting_together(self, *asked: tuple[Any, bool]) -> tuple[Ledger, list[Recorded], list[Deferred[Any]]]:
+    def waiting_together(
+        self, *asked: tuple[Any, bool], keep: Any = lambda files: None
+    ) -> tuple[Ledger, list[Recorded], list[Deferred[Any]]]:
         """Have the writer thread find all of these at once: how to decide, and whether alone."""
         gate: Deferred[None] = Deferred()
-        ledger = Ledger(self.database, lambda function: gate.addCallback(lambda _: function()), maybeDeferred)
+        ledger = Ledger(
+            self.database, lambda function: gate.addCallback(lambda _: function()), maybeDeferred, keep=keep
+        )
         self.addCleanup(ledger.close)
         told: list[Recorded] = []
         ledger.listeners.append(told.append)
@@ -87,6 +91,49 @@ class TogetherContract(LedgerCase):
         assert (told, self.read(all_users)) == ([], {})
         self.change(user("carol"))
         assert list(self.read(all_users)) == ["carol"]
+
+    def test_files_are_kept_together_before_anything_is_committed(self) -> None:
+        """Those of a change that fails are not."""
+        kept: list[tuple[list[str], list[str]]] = []
+
+        def refuse(connection: Connection) -> Decision[None]:
+            raise Conflict("it is there")
+
+        def wrong(connection: Connection) -> Decision[None]:
+            return Decision([file(hashes={})], None, ["of one that fails"])
+
+        _, _, answers = self.waiting_together(
+            (lambda _: Decision([user("alice")], None, ["one", "two"]), False),
+            (refuse, False),
+            (wrong, False),
+            (lambda _: Decision([user("bob")], None, ["three"]), False),
+            keep=lambda files: kept.append((list(files), sorted(self.read(all_users)))),
+        )
+        for answer in (answers[0], answers[3]):
+            self.successResultOf(answer)
+        self.failureResultOf(answers[1], Conflict)
+        self.failureResultOf(answers[2], KeyError)
+        assert kept == [(["one", "two", "three"], [])]
+        assert sorted(self.read(all_users)) == ["alice", "bob"]
+
+    def test_only_those_fail_whose_files_cannot_be_kept(self) -> None:
+        """The others are recorded once, each in a transaction of its own."""
+
+        def keep(files: list[str]) -> None:
+            if "too large" in files:
+                raise NoRoom("the disk is full")
+
+        _, told, answers = self.waiting_together(
+            (lambda _: Decision([user("alice")], None, ["small"]), False),
+            (lambda _: Decision([user("eve")], None, ["too large"]), False),
+            (decided(user("bob")), False),
+            keep=keep,
+        )
+        self.successResultOf(answers[0])
+        self.failureResultOf(answers[1], NoRoom)
+        assert self.successResultOf(answers[2]) == "told"
+        assert [(one.serial, one.changes) for one in told] == [(1, (user("alice"),)), (2, (user("bob"),))]
+        assert sorted(self.read(all_users)) == ["alice", "bob"]
 
     def test_the_writer_thread_does_not_run(self) -> None:
         """Whoever asks is told, and the next one may find it running."""

@@ -34,6 +34,7 @@ class Decision(Generic[T]):
 
     changes: Sequence[Change]
     result: T
+    files: Sequence[Any] = ()  # what has to be kept before the changes are committed
 
 
 @frozen(kw_only=True)
@@ -59,6 +60,10 @@ class _Asked(Generic[T]):
     told: Deferred[T] = field(factory=Deferred, init=False)
 
 
+class _NotKept(Exception):
+    """Files of several decisions could not be kept."""
+
+
 _Outcome = tuple["Deferred[Any]", Recorded | None, Any]
 """Who is to be told, what was recorded, and the result or the failure."""
 
@@ -82,17 +87,26 @@ class Ledger:
     :param writing: runs one function after the other in the writer thread.
     :param reading: runs functions in other threads.
     :param now: gives the time, in seconds since the epoch.
+    :param keep: keeps files that were decided on, all of a transaction together, so that they survive a power cut.
     :ivar serial: of the last change, as far as this process knows.
     :ivar listeners: told what was recorded, after the commit, in order.
     """
 
     log = Logger()
 
-    def __init__(self, database: str, writing: InThread, reading: InThread, now: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        database: str,
+        writing: InThread,
+        reading: InThread,
+        now: Callable[[], float] = time,
+        keep: Callable[[Sequence[Any]], None] = lambda files: None,
+    ) -> None:
         self.database = Database(database)
         self._writing = writing
         self._reading = reading
         self._now = now
+        self._keep = keep
         self._waiting: deque[_Asked[Any]] = deque()
         self._called = False  # whether the writer thread was called and has not begun
         self.serial = 0
@@ -149,15 +163,26 @@ class Ledger:
                 return [(group[0].told, *self.change_now(group[0].decide))]
             with self.database.transaction(writing=True) as connection:
                 serial = last_serial(connection)
+                files: list[Any] = []
                 for asked in group:
                     try:
-                        recorded, result = connection.part(partial(self._change, connection, asked.decide, serial + 1))
+                        recorded, decision = connection.part(
+                            partial(self._change, connection, asked.decide, serial + 1)
+                        )
                     except Lost:
                         raise
                     except Exception:
-                        recorded, result = None, Failure()
-                    serial += recorded is not None
-                    outcomes.append((asked.told, recorded, result))
+                        outcomes.append((asked.told, None, Failure()))
+                    else:
+                        serial += recorded is not None
+                        files += decision.files
+                        outcomes.append((asked.told, recorded, decision.result))
+                try:
+                    self._keep(files)
+                except Exception as error:
+                    raise _NotKept from error
+        except _NotKept:  # only those whose file it is are to be told
+            return [outcome for asked in group for outcome in self._together([asked])]
         except Exception:
             failure = Failure()
             return [(asked.told, None, failure) for asked in group]
@@ -179,12 +204,16 @@ class Ledger:
     def change_now(self, decide: Decide[T]) -> tuple[Recorded | None, T]:
         """The same in this thread, without telling anybody; for the writer thread, and before the reactor runs."""
         with self.database.transaction(writing=True) as connection:
-            return self._change(connection, decide, None)
+            recorded, decision = self._change(connection, decide, None)
+            self._keep(decision.files)
+        return recorded, decision.result
 
-    def _change(self, connection: Connection, decide: Decide[T], serial: int | None) -> tuple[Recorded | None, T]:
+    def _change(
+        self, connection: Connection, decide: Decide[T], serial: int | None
+    ) -> tuple[Recorded | None, Decision[T]]:
         decision = decide(connection)
         if not decision.changes:
-            return None, decision.result
+            return None, decision
         serial = serial or 1 + last_serial(connection)
         now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         connection.execute(
@@ -196,7 +225,7 @@ class Ledger:
         for change in decision.changes:
             apply(change, connection, serial)
         note(connection, serial, decision.changes)
-        return Recorded(serial=serial, changes=tuple(decision.changes), at=now), decision.result
+        return Recorded(serial=serial, changes=tuple(decision.changes), at=now), decision
 
     def tell(self, recorded: Recorded) -> None:
         """Let everybody know what was committed."""

@@ -87,6 +87,22 @@ class Incoming:
         else:
             write_file(place, self._memory)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it waits in memory."""
+        return self._memory is not None
+
+    def settle(self) -> None:
+        """Bring to the disk what is in the spool, so that little is left to do when it is kept. Blocks.
+
+        :raises NoRoom: the disk does not take it.
+        """
+        if self._descriptor >= 0:
+            try:
+                self.sync(self.begin_sync())
+            except OSError as error:
+                raise no_room(error) from error
+
     def begin_sync(self) -> int:
         """Take what was written so far as about to be synced; the answer is for :meth:`sync`."""
         self.unsynced = 0

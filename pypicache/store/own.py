@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from attrs import frozen
 from twisted.internet.defer import DeferredLock
 
 from pypicache.store.incoming import Incoming, no_room, write_file
@@ -21,12 +22,22 @@ BESIDE = (".metadata", ".provenance")
 """What may lie beside a file, by what its name ends in then; it goes with the file."""
 
 
+@frozen
+class Arrival:
+    """An upload that is to be put onto the shelf."""
+
+    incoming: Incoming
+    key: str
+    modified: float  # the time to give it, in seconds since the epoch
+    beside: Mapping[str, bytes]  # contents of what lies beside it, by what their names end in
+
+
 class OwnFiles:
     """Puts uploaded files onto the shelf, and takes them off again.
 
     ::
 
-        spool --fsync, link--> shelf --> the ledger's transaction commits
+        spool --fsync, rename--> shelf --> the ledger's transaction commits
 
     The bytes are on the shelf before the ledger says so. A crash between leaves a file that nothing refers to, never a
     reference to a file that is not there.
@@ -56,31 +67,30 @@ class OwnFiles:
         finally:
             lock.release()
 
-    def keep_now(self, incoming: Incoming, key: str, modified: float, beside: Mapping[str, bytes]) -> None:
-        """Put an upload onto the shelf; it survives a power cut from then on. Blocks.
+    def keep(self, arrivals: Sequence[Arrival]) -> None:
+        """Put uploads onto the shelf; they survive a power cut from then on. Blocks.
 
-        The upload can be kept again. What lies beside it is put in place of what lies there.
+        Each can be kept again.
 
-        :param modified: the time to give it, in seconds since the epoch.
-        :param beside: contents by what their names end in.
-        :raises NoRoom: the disk does not take it.
+        :raises NoRoom: the disk does not take them; some may be there all the same.
         """
-        spooled = f"{self.shelf.spool}/own-{next(self._numbers)}"
-        ends = ["", *beside]
-        failed = True
+        files: list[tuple[str, str]] = []
         try:
-            incoming.put(spooled)
-            for end, content in beside.items():
-                write_file(spooled + end, content)
-            os.utime(spooled, (modified, modified))
-            self.shelf.keep_together(spooled, key, ends)
-            failed = False
+            for arrival in arrivals:
+                spooled = f"{self.shelf.spool}/own-{next(self._numbers)}"
+                files.append((spooled, arrival.key))
+                arrival.incoming.put(spooled)
+                os.utime(spooled, (arrival.modified, arrival.modified))
+                for end, content in arrival.beside.items():
+                    files.append((spooled + end, arrival.key + end))
+                    write_file(spooled + end, content)
+            self.shelf.keep_together(files)
         except OSError as error:
             raise no_room(error) from error
         finally:
-            for end in ends if failed else ends[:1]:  # what lies beside it was moved
+            for spooled, _ in files:  # one that could not be moved, or was there already as the very same file
                 with suppress(OSError):
-                    Path(spooled + end).unlink()
+                    os.unlink(spooled)  # noqa: PTH108 -- Path takes longer
 
     async def put(self, content: bytes, key: str) -> None:
         """Put something small onto the shelf, in place of what is there.

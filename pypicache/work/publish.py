@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypicache.core.attestations import provenance
 from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseSaved
-from pypicache.core.errors import BadInput, Conflict, NotFound, PypicacheError
+from pypicache.core.dist import is_wheel
+from pypicache.core.errors import BadInput, Conflict, NotFound
 from pypicache.core.form import Form
 from pypicache.core.metadata import Release, combined
 from pypicache.core.model import ProjectName
@@ -29,8 +30,9 @@ from pypicache.ledger.ledger import (
     release_metadata,
 )
 from pypicache.store.incoming import Incoming
-from pypicache.store.own import OwnFiles
+from pypicache.store.own import Arrival, OwnFiles
 from pypicache.tasks import InThread, Shared
+from pypicache.together import Together
 from pypicache.work.checking import (
     check_archive,
     check_attestations,
@@ -60,6 +62,7 @@ class Publisher:
         self._ledger = ledger
         self._clock = clock
         self._in_thread = in_thread
+        self._look_into = Together(in_thread)  # small wheels: what is read of them is little as well
 
     def now(self) -> datetime:
         """The time, in UTC."""
@@ -92,7 +95,7 @@ class Publisher:
     async def _file(self, spec: StageSpec, user: str | None, form: Form, incoming: Incoming) -> Stored:
         now = self.now()
 
-        def prepare() -> Parcel | Stored:
+        def prepare() -> Parcel:
             upload = check_file(form, incoming.name)
             digests = incoming.digests
             check_digests(form, digests)
@@ -110,9 +113,10 @@ class Publisher:
             if attestations:
                 beside[".provenance"] = provenance(attestations, spec.name, user)
             archive = None if metadata is None else metadata.release
-            return self._kept(Parcel(spec, saved, form.release(), archive, incoming, beside, now.timestamp() // 1))
+            arrival = Arrival(incoming, f"{spec.name}/{saved.path}", now.timestamp() // 1, beside)
+            return Parcel(spec, saved, form.release(), archive, arrival)
 
-        return await self._record(prepare)
+        return await self._record(prepare, incoming)
 
     async def docs(self, spec: StageSpec, user: str | None, form: Form, incoming: Incoming) -> Stored:
         """Add the documentation of a release, a ZIP archive; there is at most one per release.
@@ -126,14 +130,15 @@ class Publisher:
         form = await self._with_version(spec, form)
         now = self.now()
 
-        def prepare() -> Parcel | Stored:
+        def prepare() -> Parcel:
             project, version = check_release(form)
             check_digests(form, incoming.digests)
             check_zip(incoming.open())
             saved = _saved(spec, project, version, DOCS, f"{project}-{version}.doc.zip", incoming, user, now)
-            return self._kept(Parcel(spec, saved, form.release(), None, incoming, {}, now.timestamp() // 1))
+            arrival = Arrival(incoming, f"{spec.name}/{saved.path}", now.timestamp() // 1, {})
+            return Parcel(spec, saved, form.release(), None, arrival)
 
-        return await self._record(prepare)
+        return await self._record(prepare, incoming)
 
     async def _with_version(self, spec: StageSpec, form: Form) -> Form:
         if form.has("version"):
@@ -195,59 +200,36 @@ class Publisher:
 
         return await Shared(whole()).join()
 
-    def _kept(self, parcel: Parcel) -> Parcel | Stored:
-        """Keep the bytes, unless the upload is refused, or done, without a byte being moved. Blocks."""
-        if self._ledger.read_now(parcel.judge).identical:
-            return parcel.same
-        # First the bytes, then the record: a crash between leaves a file that nothing refers to, never a record of a
-        # file that is not there.
-        self._keep(parcel)
+    async def _record(self, prepare: Callable[[], Parcel], incoming: Incoming) -> Stored:
+        """Check an upload, keep it and record it: once for each content, whoever else uploads the same now."""
+        if incoming.is_small and is_wheel(incoming.name):
+            parcel: Parcel = await self._look_into(prepare)
+        else:
+            parcel = await self._in_thread(self._settled, prepare, incoming)
+        return await self._ledger.change(partial(_decide, parcel))
+
+    def _settled(self, prepare: Callable[[], Parcel], incoming: Incoming) -> Parcel:
+        parcel = prepare()
+        if not self._ledger.read_now(parcel.judge).identical:
+            incoming.settle()
         return parcel
 
-    def _keep(self, parcel: Parcel) -> None:
-        self.files.keep_now(parcel.incoming, parcel.key, parcel.modified, parcel.beside)
 
-    async def _record(self, prepare: Callable[[], Parcel | Stored]) -> Stored:
-        """Record an upload once for each content, whoever else uploads the same now."""
-        parcel: Parcel | Stored = await self._in_thread(prepare)
-        if isinstance(parcel, Stored):
-            return parcel
-        while True:
-            try:
-                return await self._ledger.change(partial(self._decide, parcel))
-            except _Vanished:
-                await self._in_thread(self._keep, parcel)
-            except PypicacheError:
-                await self._ledger.change(partial(self._undo, parcel), alone=True)
-                raise
-
-    def _decide(self, parcel: Parcel, connection: Connection) -> Decision[Stored]:
-        found = parcel.judge(connection)
-        if found.identical:
-            return Decision([], parcel.same)
-        # Bytes of deleted files are removed in transactions as well: those of the same file, uploaded and deleted
-        # before, may have been taken off the shelf since we put ours there.
-        if not all(self.files.shelf.holds(parcel.key + end) for end in ("", *parcel.beside)):
-            raise _Vanished(parcel.key)
-        saved = parcel.saved
-        known = release_metadata(connection, saved.index, saved.project, saved.version)
-        merged = combined(known, parcel.form, parcel.archive)
-        changes: list[Change] = [FileGone(index=saved.index, path=file.path) for file in found.replaced]
-        if merged != known:
-            changes.append(
-                ReleaseSaved(index=saved.index, project=saved.project, version=saved.version, metadata=merged)
-            )
-        changes.append(evolve(saved, log=[*found.log, *saved.log]))
-        return Decision(changes, Stored())
-
-    def _undo(self, parcel: Parcel, connection: Connection) -> Decision[None]:
-        if file_at(connection, parcel.saved.index, parcel.saved.path) is None:
-            self.files.remove_now(parcel.key)
-        return Decision([], None)
-
-
-class _Vanished(Exception):
-    """The bytes are not on the shelf any more."""
+def _decide(parcel: Parcel, connection: Connection) -> Decision[Stored]:
+    # The bytes are kept before the transaction commits: a crash between leaves a file that nothing refers to, never a
+    # record of a file that is not there. Those of deleted files are removed in transactions, too, so that they cannot
+    # be removed from under this one.
+    found = parcel.judge(connection)
+    if found.identical:
+        return Decision([], parcel.same)
+    saved = parcel.saved
+    known = release_metadata(connection, saved.index, saved.project, saved.version)
+    merged = combined(known, parcel.form, parcel.archive)
+    changes: list[Change] = [FileGone(index=saved.index, path=file.path) for file in found.replaced]
+    if merged != known:
+        changes.append(ReleaseSaved(index=saved.index, project=saved.project, version=saved.version, metadata=merged))
+    changes.append(evolve(saved, log=[*found.log, *saved.log]))
+    return Decision(changes, Stored(), [parcel.arrival])
 
 
 @frozen(kw_only=True)
@@ -289,14 +271,7 @@ class Parcel:
     saved: FileSaved
     form: Release
     archive: Release | None
-    incoming: Incoming
-    beside: Mapping[str, bytes]  # contents by what their names end in
-    modified: float  # seconds since the epoch
-
-    @property
-    def key(self) -> str:
-        """Where it is on the shelf."""
-        return f"{self.saved.index}/{self.saved.path}"
+    arrival: Arrival
 
     @property
     def same(self) -> Stored:

@@ -45,40 +45,23 @@ class RaceTests(PublishCase):
         self.assertEqual(self.race(wheel(), wheel(size=9)), [200, 409])
         self.assertEqual(self.own(), [f"team/dev/{wheel().path}", f"team/dev/{wheel().path}.metadata"])
 
-    def test_63_both_past_the_first_look(self) -> None:
-        """The transaction decides, even if both found nothing before it."""
+    def test_63_both_found_good_before_one_is_recorded(self) -> None:
+        """The transaction decides, and nothing is on the shelf before it."""
         self.held = []
         self.assertEqual(self.race(wheel(), wheel(size=9)), [None, None])
-        self.assertEqual(len(self.own()), 4)
+        self.assertEqual(self.own(), [])
         held, self.held = self.held, None
         for waiting, run in held:
             run().chainDeferred(waiting)
         self.settle()
         self.assertEqual([sender.status for sender in self.senders], [200, 409])
         self.assertEqual(self.listing()[0]["hashes"], {"sha256": wheel().sha256})
-        self.assertEqual(len(self.own()), 2, "the bytes of the one that was refused are gone")
+        self.assertEqual(self.own(), [f"team/dev/{wheel().path}", f"team/dev/{wheel().path}.metadata"])
         self.assertEqual(self.spooled(), [])
 
 
 class DeletedMeanwhileTests(PublishCase):
-    """The same file was deleted a moment ago, and its bytes are removed while it is uploaded again."""
-
-    def test_the_bytes_are_put_there_again(self) -> None:
-        files = self.house.uploads.publisher.files
-        keep = files.keep_now
-        kept: list[str] = []
-
-        def removed_once(incoming: Any, key: str, modified: float, beside: Any) -> None:
-            keep(incoming, key, modified, beside)
-            if not kept:
-                files.shelf.remove(key)
-            kept.append(key)
-
-        self.patch(files, "keep_now", removed_once)
-        self.assertEqual(self.upload(wheel()).code, 200)
-        self.assertEqual(len(kept), 2)
-        self.assertEqual(self.get(self.listing()[0]["url"]).body, wheel().content)
-        self.assertEqual(self.spooled(), [])
+    """The same file was deleted a moment ago."""
 
     def test_deleted_and_uploaded_again(self) -> None:
         self.make("team/dev", **{**self.options, "volatile": True})
@@ -98,10 +81,13 @@ class CrashTests(PublishCase):
         class Crash(Exception):
             """The process ends here."""
 
-        def crash(*_: object) -> None:
+        keep = self.house.shelf.keep_together
+
+        def crash(files: Any) -> None:
+            keep(files)
             raise Crash
 
-        self.patch(self.house.ledger, "change_now", crash)
+        self.patch(self.house.shelf, "keep_together", crash)
         self.assertEqual(self.upload(wheel()).code, 500)
         self.flushLoggedErrors(Crash)
         self.assertEqual(len(self.own()), 2)
