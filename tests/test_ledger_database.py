@@ -226,6 +226,20 @@ class SqliteDatabase(DatabaseContract, OnSqlite):
                 assert connection.value("PRAGMA synchronous") == 2
                 assert connection.value("PRAGMA journal_mode") == "wal"
 
+    def test_odd_values_come_back_as_they_are(self) -> None:
+        """Also those that only Python's own JSON knows."""
+        record = {
+            "emoji": "é😀",
+            "long": 2**70,
+            "half": "\ud83d",
+            "quoted": '"\\\n',
+            "deep": [{"a": [1.5, None, True]}],
+        }
+        self.change(user("alice", **record), user("bob", half="\ud83d"), user("carol", emoji="é😀"))
+        assert self.read(all_users) == {"alice": record, "bob": {"half": "\ud83d"}, "carol": {"emoji": "é😀"}}
+        [(_, _, changes)] = self.read(changes_since, 0, 10)
+        assert changes[0] == user("alice", **record)
+
     def test_what_is_no_database_is_refused(self) -> None:
         """In one line that names it."""
         place = self.directory / "letter"

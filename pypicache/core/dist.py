@@ -131,9 +131,10 @@ def archive_member(stream: BinaryIO, pattern: str | re.Pattern[str]) -> bytes | 
 
     ``None`` if the archive is broken.
     """
+    fits = re.compile(pattern).fullmatch
     try:
         with ZipFile(_Bounded(stream)) as archive:
-            found = [member for member in archive.infolist() if re.fullmatch(pattern, member.filename)]
+            found = [member for member in archive.infolist() if fits(member.filename)]
             if len(found) != 1 or found[0].file_size > MOST_METADATA:
                 return b""
             with archive.open(found[0]) as member:

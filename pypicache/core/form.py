@@ -21,12 +21,15 @@ class Form:
 
     def texts(self, name: str) -> list[str]:
         """All values of a field that are not blank."""
-        stripped = (value.strip() if name != "description" else value for value in self.fields.get(name, ()))
-        return [value for value in stripped if value and value != "UNKNOWN"]
+        values = self.fields.get(name, ())
+        if name != "description":
+            values = tuple(map(str.strip, values))
+        return [value for value in values if value and value != "UNKNOWN"]
 
     def text(self, name: str) -> str:
         """The first value of a field that is not blank; empty if there is none."""
-        return next(iter(self.texts(name)), "")
+        texts = self.texts(name) if name in self.fields else None
+        return texts[0] if texts else ""
 
     def has(self, name: str) -> bool:
         """Whether the field was sent, be it blank."""

@@ -17,6 +17,7 @@ ProjectName = NewType("ProjectName", str)
 _VALID_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _SEPARATORS = re.compile(r"[-_.]+")
 _INDEX_PART = re.compile(r"[^\x00-\x20!\"#$%&'()*+,/:;<=>?\[\\\]^`{|}~\x7f]+")
+_NOT_IN_FILE_NAMES = re.compile(r"[/\\%?#\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HEX = re.compile(r"[0-9a-f]{32,128}")
 _URL_DIRECTORY = re.compile(r"[^a-zA-Z0-9_.-]")
 
@@ -74,10 +75,8 @@ def safe_file_name(name: str) -> bool:
     """Tell whether a file name of an upstream may become a name on our disk and a segment of our URLs."""
     return (
         0 < len(name.encode("utf-8", "surrogatepass")) <= 230
-        and name not in {".", ".."}
         and not name.startswith(".")
-        and not any(character in "/\\%?#" or ord(character) < 32 or 127 <= ord(character) < 160 for character in name)
-        and not any(0xD800 <= ord(character) <= 0xDFFF for character in name)
+        and not _NOT_IN_FILE_NAMES.search(name)
     )
 
 

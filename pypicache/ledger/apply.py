@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import singledispatch
+from functools import cache, singledispatch
 
 from pypicache.core.changes import (
     FileGone,
@@ -27,11 +27,15 @@ def upsert(connection: Connection, table: Table, kept: Sequence[str] = (), **val
 
     :param kept: columns that stay as they are in a row that is there.
     """
-    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in values if name not in {*table.key, *kept})
-    connection.execute(
-        f"INSERT INTO {table.name} ({quoted(values)}) VALUES ({', '.join(f':{name}' for name in values)})"  # noqa: S608 -- names of our own
-        f" ON CONFLICT ({quoted(table.key)}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}",
-        **values,
+    connection.execute(_upserting(table.name, tuple(table.key), tuple(kept), tuple(values)), **values)
+
+
+@cache
+def _upserting(table: str, key: Sequence[str], kept: Sequence[str], names: Sequence[str]) -> str:
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in {*key, *kept})
+    return (
+        f"INSERT INTO {table} ({quoted(names)}) VALUES ({', '.join(f':{name}' for name in names)})"  # noqa: S608 -- names of our own
+        f" ON CONFLICT ({quoted(key)}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}"
     )
 
 

@@ -16,12 +16,16 @@ from pathlib import Path
 from time import sleep
 from typing import Any, Protocol, TypeVar
 
+import orjson
+
 T = TypeVar("T")
 
 PATIENCE = 30  # seconds that SQLite waits for others
 LOCK = 7073  # number of the advisory lock that a PostgreSQL ledger is written under
 
 _NAMED = re.compile(r":(\w+)")
+_NESTED = (dict, list)  # becomes JSON
+_PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 sqlite3.register_converter("JSON", json.loads)  # for connections that ask for it
 
@@ -204,7 +208,7 @@ class _Sqlite:
                 return
 
     def execute(self, driven: Any, statement: str, values: dict[str, object]) -> Any:
-        return driven.execute(statement, _written(values))
+        return driven.execute(statement, _written(values, _utf8))
 
     def stream(self, driven: Any, statement: str, values: dict[str, object]) -> Iterator[tuple[Any, ...]]:
         yield from self.execute(driven, statement, values)
@@ -238,5 +242,13 @@ def _for_psycopg(statement: str) -> str:
     return _NAMED.sub(r"%(\1)s", statement)
 
 
-def _written(values: dict[str, object]) -> dict[str, object]:
-    return {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in values.items()}
+def _written(values: dict[str, object], text: Callable[[object], str] = json.dumps) -> dict[str, object]:
+    return {name: text(value) if isinstance(value, _NESTED) else value for name, value in values.items()}
+
+
+def _utf8(value: object) -> str:
+    """JSON that a database may keep which is sure to keep UTF-8; made several times faster than pure ASCII."""
+    try:
+        return orjson.dumps(value, option=_PLAIN).decode()
+    except TypeError:  # a number of more than 64 bits, or half of a surrogate pair
+        return json.dumps(value)

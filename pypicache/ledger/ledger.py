@@ -215,7 +215,8 @@ class Ledger:
         if not decision.changes:
             return None, decision
         serial = serial or 1 + last_serial(connection)
-        now = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
+        now = now.replace("+00:00", "Z")
         connection.execute(
             "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
             serial=serial,

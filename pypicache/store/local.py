@@ -193,10 +193,7 @@ class Shelf:
         :param files: where each is in the spool, and its key.
         :raises OSError: the disk does not take them.
         """
-        for spooled, _ in files[1:]:  # they are written side by side, which takes less time than one after the other
-            _sync(spooled, os.O_RDONLY, _begin_to_write)
-        for spooled, _ in files:
-            _sync(spooled, os.O_RDONLY, os.fdatasync)
+        _sync_files([spooled for spooled, _ in files])
         directories: dict[str, None] = {}
         for spooled, key in files:
             place = f"{self._top}/{key}"
@@ -278,8 +275,19 @@ def _sync_directory(directory: Path | str) -> None:
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
 
 
-def _begin_to_write(descriptor: int) -> None:
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # what is not on the disk yet is sent there first
+def _sync_files(places: Sequence[str]) -> None:
+    descriptors: list[int] = []
+    try:
+        descriptors.extend(os.open(place, os.O_RDONLY | os.O_CLOEXEC) for place in places)
+        for descriptor in descriptors[1:]:
+            # What is not on the disk yet is sent there by this, without waiting for it: so the disk has all of them at
+            # once, which takes less time than one after the other.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _sync(place: Path | str, how: int, sync: Callable[[int], None]) -> None:

@@ -228,7 +228,7 @@ def _decide(parcel: Parcel, connection: Connection) -> Decision[Stored]:
     changes: list[Change] = [FileGone(index=saved.index, path=file.path) for file in found.replaced]
     if merged != known:
         changes.append(ReleaseSaved(index=saved.index, project=saved.project, version=saved.version, metadata=merged))
-    changes.append(evolve(saved, log=[*found.log, *saved.log]))
+    changes.append(evolve(saved, log=[*found.log, *saved.log]) if found.log else saved)
     return Decision(changes, Stored(), [parcel.arrival])
 
 
@@ -308,7 +308,7 @@ def _saved(
 
 def stamp(now: datetime) -> str:
     """A time as the ledger and the simple API write it (PEP 700)."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def when(now: datetime) -> list[int]:
