@@ -6,6 +6,7 @@ Every change says the whole new state of one thing, so that applying it twice is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from attrs import asdict, field, frozen
@@ -124,6 +125,11 @@ KINDS: Mapping[str, type[Any]] = {
         TokenGone,
     )
 }  # fmt: skip
+
+
+def stamp(now: datetime) -> str:
+    """A time, in UTC, as the ledger and the simple API write it (PEP 700)."""
+    return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def to_json(change: Change) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, to_json
+from pypicache.core.changes import Change, FileGone, FileSaved, IndexGone, from_json, stamp, to_json
 from pypicache.core.errors import BadInput
 from pypicache.ledger.apply import apply, upsert
 from pypicache.ledger.database import Connection, Database, Lost
@@ -215,8 +215,7 @@ class Ledger:
         if not decision.changes:
             return None, decision
         serial = serial or 1 + last_serial(connection)
-        now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
-        now = now.replace("+00:00", "Z")
+        now = stamp(datetime.fromtimestamp(self._now(), UTC))
         connection.execute(
             "INSERT INTO journal (serial, at, changes) VALUES (:serial, :at, :changes)",
             serial=serial,

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pypicache.core.attestations import provenance
-from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseSaved
+from pypicache.core.changes import Change, FileGone, FileSaved, ReleaseSaved, stamp
 from pypicache.core.dist import is_wheel
 from pypicache.core.errors import BadInput, Conflict, NotFound
 from pypicache.core.form import Form
@@ -304,11 +304,6 @@ def _saved(
         uploaded=stamp(now),
         log=[{"what": "upload", "who": user, "when": when(now), "dst": spec.name}],
     )
-
-
-def stamp(now: datetime) -> str:
-    """A time as the ledger and the simple API write it (PEP 700)."""
-    return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def when(now: datetime) -> list[int]:
