@@ -199,7 +199,7 @@ class Shelf:
             place = f"{self._top}/{key}"
             directory = place.rpartition("/")[0]
             if directory not in directories:
-                os.makedirs(directory, exist_ok=True)  # noqa: PTH103 -- Path takes longer
+                _make_directory(directory)
                 directories[directory] = None
             os.rename(spooled, place)  # noqa: PTH104 -- likewise
         for directory in directories:
@@ -273,6 +273,15 @@ def _finish(descriptor: int, modified: float | None) -> None:
 
 def _sync_directory(directory: Path | str) -> None:
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
+
+
+def _make_directory(place: str) -> None:
+    try:
+        os.mkdir(place)  # noqa: PTH102 -- Path takes longer
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        Path(place).mkdir(parents=True, exist_ok=True)
 
 
 def _sync_files(places: Sequence[str]) -> None:

@@ -75,22 +75,26 @@ class OwnFiles:
         :raises NoRoom: the disk does not take them; some may be there all the same.
         """
         files: list[tuple[str, str]] = []
+        left: list[str] = []  # what a move leaves where it was, because the very same file is there already
         try:
             for arrival in arrivals:
                 spooled = f"{self.shelf.spool}/own-{next(self._numbers)}"
                 files.append((spooled, arrival.key))
                 arrival.incoming.put(spooled)
+                if not arrival.incoming.is_small:
+                    left.append(spooled)
                 os.utime(spooled, (arrival.modified, arrival.modified))
                 for end, content in arrival.beside.items():
                     files.append((spooled + end, arrival.key + end))
                     write_file(spooled + end, content)
             self.shelf.keep_together(files)
         except OSError as error:
+            left = [spooled for spooled, _ in files]
             raise no_room(error) from error
         finally:
-            for spooled, _ in files:  # one that could not be moved, or was there already as the very same file
+            for spooled in left:
                 with suppress(OSError):
-                    os.unlink(spooled)  # noqa: PTH108 -- Path takes longer
+                    Path(spooled).unlink()
 
     async def put(self, content: bytes, key: str) -> None:
         """Put something small onto the shelf, in place of what is there.
