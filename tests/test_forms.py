@@ -59,13 +59,13 @@ def read(*pieces: bytes) -> Any:
         return None
 
 
-def body_of(parts: list[tuple[str, str, bytes]], end: bytes = b"\r\n--b-0--") -> bytes:
+def body_of(parts: list[tuple[str, str, bytes]], end: bytes = b"\r\n--b-0--\r\n") -> bytes:
     """A form of these heads, names and values."""
     written = [head.format(name).encode() + b"\r\n\r\n" + value for head, name, value in parts]
     return b"--b-0\r\n" + b"\r\n--b-0\r\n".join(written) + end
 
 
-@given(st.lists(PARTS, max_size=6), st.sampled_from([b"\r\n--b-0--", b"\r\n--b-0-", b"\r\n--b", b""]))
+@given(st.lists(PARTS, max_size=6), st.sampled_from([b"\r\n--b-0--\r\nmore", b"\r\n--b-0-", b"\r\n--b", b""]))
 def test_one_piece_or_many(parts: list[tuple[str, str, bytes]], end: bytes) -> None:
     """Bytes that come one by one are all read by the parser."""
     body = body_of(parts, end)

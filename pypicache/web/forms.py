@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
+from copy import copy
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -61,6 +62,7 @@ class FormIntake:
         self._text = bytearray()
         self._segment: MultipartSegment | None = None
         self._syncing = False
+        self._complete = False  # whether the last part was here
         self._begun = False  # whether the parser has been given anything
         kind, options = parse_options_header(content_type)
         self._parser: PushMultipartParser | None = None
@@ -82,7 +84,7 @@ class FormIntake:
         if self._parser is None:
             self._add_text(piece)
             return
-        if self._parser.closed:
+        if self._complete:
             return  # what follows the last part means nothing
         if not self._begun:
             self._begun = True
@@ -92,6 +94,7 @@ class FormIntake:
                 self._event(event)
         except MultipartError as error:
             raise BadInput(f"the form cannot be read: {error}") from error
+        self._complete = self._segment is None and _is_complete(self._parser)
         self._sync()
 
     def _plain_fields(self, piece: bytes) -> bytes:
@@ -205,3 +208,12 @@ class FormIntake:
     def leave(self) -> None:
         if self.incoming is not None:
             self.incoming.discard()
+
+
+def _is_complete(parser: PushMultipartParser) -> bool:
+    """Whether a parser has met the end of the form; it says so only when it is closed, so another one is."""
+    try:
+        copy(parser).close()
+    except MultipartError:
+        return False
+    return True
