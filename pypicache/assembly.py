@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from attrs import asdict, frozen
+from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IAgent
 
@@ -14,6 +15,7 @@ from pypicache.accounts.api_tokens import ApiTokens
 from pypicache.accounts.logins import Logins, own_secret, read_secret
 from pypicache.accounts.passwords import Passwords
 from pypicache.accounts.users import Users
+from pypicache.calm import WhenCalm
 from pypicache.core.access import Rules
 from pypicache.core.simple_write import VERSION as RENDERING
 from pypicache.core.spec import MirrorSpec
@@ -120,6 +122,7 @@ def build(
     uuid: str,
     outside_agent: IAgent | None = None,
     turns: Turns | None = None,
+    when_calm: WhenCalm = lambda: succeed(None),
 ) -> House:
     """Wire the parts.
 
@@ -128,12 +131,13 @@ def build(
     :param record: runs work on the truth, one call after the other.
     :param in_thread: runs other work that blocks.
     :param outside_agent: sends requests to addresses that users name; ``None``: the same as to upstreams.
+    :param when_calm: lets work wait that nobody waits for.
     :param turns: how long the reactor takes; ``None``: nobody measures it.
     """
     figures = Figures()
     tasks = Tasks()
     shelf = Shelf(settings.state)
-    memory = Memory(settings.state / "memory.sqlite", Together(remember))
+    memory = Memory(settings.state / "memory.sqlite", Together(remember), when_calm)
     upstream = Upstream(
         agent,
         clock,
@@ -148,7 +152,7 @@ def build(
     evictor = Evictor(shelf, memory, in_thread, figures, settings.max_size)
     library = Library(
         shelf=shelf, memory=memory, upstream=upstream, evictor=evictor, clock=clock, in_thread=in_thread,
-        figures=figures, tasks=tasks,
+        figures=figures, tasks=tasks, when_calm=when_calm,
     )  # fmt: skip
     patience = Patience(cache_expiry=settings.mirror_cache_expiry, request_timeout=settings.request_timeout)
     state = State()

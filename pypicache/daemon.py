@@ -20,6 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
 
 from pypicache.assembly import House, build
+from pypicache.calm import Calm
 from pypicache.core.errors import BadInput
 from pypicache.listening import Listening
 from pypicache.log_lines import LogLines
@@ -84,7 +85,7 @@ class Daemon(Service):
         self._watchdog = Watchdog(self._reactor, turns, time.monotonic)
         house = build(
             settings, self._agent, self._reactor, remember=remember, record=record, in_thread=in_thread, uuid=uuid,
-            outside_agent=self._outside_agent, turns=turns,
+            outside_agent=self._outside_agent, turns=turns, when_calm=Calm(self._reactor),
         )  # fmt: skip
         try:
             house.shelf.prepare()

@@ -16,6 +16,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from pypicache.calm import WhenCalm
 from pypicache.memory_database import MemoryDatabase
 from pypicache.tasks import InThread
 
@@ -69,8 +70,8 @@ class Memory:
 
     log = Logger()
 
-    def __init__(self, path: Path, in_thread: InThread) -> None:
-        self.database = MemoryDatabase(path, in_thread)
+    def __init__(self, path: Path, in_thread: InThread, when_calm: WhenCalm) -> None:
+        self.database = MemoryDatabase(path, in_thread, when_calm)
 
     def close(self) -> Deferred[None]:
         """Close the database."""
@@ -114,7 +115,7 @@ class Memory:
             )  # fmt: skip
 
         self.database.note(index, project)
-        return self.database.write(change)
+        return self.database.write(change, patient=True)
 
     def confirm_page(self, index: str, project: str, checked: float, missing: float | None) -> Deferred[None]:
         """The upstream was asked again: when, and since when it says that there is no such project."""

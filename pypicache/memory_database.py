@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pypicache.calm import BITE, WhenCalm
 from pypicache.memory_seen import Seen
 from pypicache.memory_tables import SCHEMA, TABLES, columns, expected_columns
 from pypicache.tasks import InThread
@@ -29,9 +31,11 @@ class MemoryDatabase:
 
     log = Logger()
 
-    def __init__(self, path: Path, in_thread: InThread) -> None:
+    def __init__(self, path: Path, in_thread: InThread, when_calm: WhenCalm) -> None:
         self._path = path
         self._in_thread = in_thread
+        self._when_calm = when_calm
+        self._resting = False  # changes wait until there is little to do
         self._connection: sqlite3.Connection | None = None
         self._waiting: deque[tuple[Change, Deferred[None]]] = deque()
         self._seen = Seen()
@@ -111,26 +115,45 @@ class MemoryDatabase:
         self._flush()  # what was changed before is seen
         return self._in_thread(attempt)
 
-    def write(self, change: Change) -> Deferred[None]:
+    def write(self, change: Change, patient: bool = False) -> Deferred[None]:
         """Let a function of a connection change something, all of it or nothing; a full disk takes in nothing.
 
         Changes that wait at the same time share a transaction.
+
+        :param patient: nobody waits for it, so it may wait until there is little to do, or for the next question.
         """
         outcome: Deferred[None] = Deferred()
         self._waiting.append((change, outcome))
-        if len(self._waiting) == 1:
+        if patient:
+            self._rest()
+        else:
             self._flush()
         return outcome
 
-    def _flush(self) -> None:
+    def _rest(self) -> None:
+        if self._waiting and not self._resting:
+            self._resting = True
+            self._when_calm().addBoth(self._go_on)
+
+    def _go_on(self, _: object) -> None:
+        self._resting = False
+        self._flush(BITE)
+
+    def _flush(self, most: int = sys.maxsize) -> None:
         if self._waiting:
-            self._in_thread(self._write_waiting).addCallbacks(_settle, self._give_up)
+            self._in_thread(self._write_waiting, most).addCallbacks(self._settle, self._give_up)
 
     def _give_up(self, failure: Failure) -> None:
-        _settle([(self._waiting.popleft()[1], failure) for _ in range(len(self._waiting))])
+        self._settle([(self._waiting.popleft()[1], failure) for _ in range(len(self._waiting))])
 
-    def _write_waiting(self) -> Written:
-        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _settle(self, written: Written) -> None:
+        for outcome, failure in written:
+            if not outcome.called:  # cancelled: nobody waits for it any more
+                outcome.callback(failure)  # a Failure goes the way of failures
+        self._rest()
+
+    def _write_waiting(self, most: int) -> Written:
+        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         try:
             self._transaction([change for change, _ in taken])
         except Exception:  # one of them, or the disk: each on its own tells which
@@ -171,9 +194,3 @@ class MemoryDatabase:
 
         self._flush()
         return self._in_thread(close)
-
-
-def _settle(written: Written) -> None:
-    for outcome, failure in written:
-        if not outcome.called:  # cancelled: nobody waits for it any more
-            outcome.callback(failure)  # a Failure goes the way of failures

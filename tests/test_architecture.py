@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # An import may only point to the left.
 LINE = (
-    "core | interfaces | process | tasks | together | figures | turns | ledger | accounts | memory_seen | memory_tables"
-    " | memory_database | memory | memory_coded | upstream | store | index | work | web"
+    "core | interfaces | process | tasks | calm | together | figures | turns | ledger | accounts | memory_seen"
+    " | memory_tables | memory_database | memory | memory_coded | upstream | store | index | work | web"
     " | settings_values | settings_users | settings | settings_text | listening | workers | log_lines"
     " | assembly | daemon"
     " | tap | status_text | cli"

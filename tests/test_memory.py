@@ -11,9 +11,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypicache.calm import BITE
 from pypicache.memory import Content, Held, Memory, Page
 
 INDEXES = ("root/pypi", "team/other")
@@ -59,7 +60,7 @@ class MemoryTests(SynchronousTestCase):
 
     def fresh(self) -> Memory:
         """An empty memory."""
-        return Memory(self.directory / f"{next(self.numbers)}.sqlite", at_once)
+        return Memory(self.directory / f"{next(self.numbers)}.sqlite", at_once, lambda: succeed(None))
 
     @settings(max_examples=40, deadline=None)
     @given(STEPS)
@@ -218,6 +219,35 @@ class MemoryTests(SynchronousTestCase):
         while trips:
             trips.pop(0)()
 
+    def test_a_patient_change(self) -> None:
+        """It waits for a calm moment, a few of them at a time; a question, or another change, does not wait for it."""
+        moments: list[Deferred[None]] = []
+
+        def when_calm() -> Deferred[None]:
+            moments.append(Deferred())
+            return moments[-1]
+
+        memory = Memory(self.directory / "patient.sqlite", at_once, when_calm)
+        page = Page(
+            source="", url="", content_type="", body=b"x", etag=None, modified=None, serial=None, checked=1.0,
+        )  # fmt: skip
+        saved = [memory.save_page("root/pypi", f"p-{number}", page, 1.0) for number in range(BITE + 1)]
+        self.assertEqual(len(moments), 1)
+        self.assertNoResult(saved[0])
+        moments[0].callback(None)
+        self.successResultOf(saved[BITE - 1])
+        self.assertNoResult(saved[BITE])
+        self.assertEqual(len(moments), 2)
+        self.assertEqual(self.successResultOf(memory.page("root/pypi", f"p-{BITE}")), page)
+        moments[1].callback(None)
+        late = memory.save_page("root/pypi", "late", page, 1.0)
+        self.successResultOf(memory.forget_page("root/pypi", "late"))
+        self.successResultOf(late)
+        self.assertIsNone(self.successResultOf(memory.page("root/pypi", "late")))
+        last = memory.save_page("root/pypi", "last", page, 1.0)
+        self.successResultOf(memory.close())
+        self.successResultOf(last)
+
     @settings(max_examples=40, deadline=None)
     @given(st.lists(FILES, max_size=8), st.booleans())
     def test_what_is_not_there(self, files: list[Held], restarted: bool) -> None:
@@ -227,7 +257,7 @@ class MemoryTests(SynchronousTestCase):
             self.successResultOf(memory.hold([held]))
         if restarted:
             self.successResultOf(memory.close())
-            memory = Memory(memory.database._path, at_once)
+            memory = Memory(memory.database._path, at_once, lambda: succeed(None))
         self.successResultOf(memory.keys())
         trips: list[object] = []
 
@@ -250,7 +280,7 @@ class MemoryTests(SynchronousTestCase):
 
     def test_a_place_that_cannot_work(self) -> None:
         """It costs memories, not answers; as soon as the place works, things are remembered."""
-        memory = Memory(self.directory / "missing" / "memory.sqlite", at_once)
+        memory = Memory(self.directory / "missing" / "memory.sqlite", at_once, lambda: succeed(None))
         held = Held(key="root/pypi/+f/1", project="demo", sha256="1", size=1)
         self.successResultOf(memory.hold([held]))
         self.assertEqual(self.successResultOf(memory.keys()), set())

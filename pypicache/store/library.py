@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pypicache.calm import WhenCalm
 from pypicache.core.errors import Offline
 from pypicache.core.model import File, ProjectName
 from pypicache.core.spec import UpstreamURL
@@ -21,7 +24,7 @@ from pypicache.store.checking import Check
 from pypicache.store.download import FAR, Download
 from pypicache.store.eviction import Evictor
 from pypicache.store.local import FULL, Found, Kept, Shelf
-from pypicache.store.spool import SMALL, Allowance, Spool
+from pypicache.store.spool import ALLOWED, SMALL, Allowance, Spool
 from pypicache.store.through import Through
 from pypicache.tasks import InThread, Tasks
 from pypicache.together import Together
@@ -50,6 +53,7 @@ class Library:
         in_thread: InThread,
         figures: Figures,
         tasks: Tasks,
+        when_calm: WhenCalm,
     ) -> None:
         self.shelf = shelf
         self.memory = memory
@@ -59,6 +63,7 @@ class Library:
         self._evictor = evictor
         self._in_thread = in_thread
         self._tasks = tasks
+        self._when_calm = when_calm
         self._together = Together(in_thread)
         self._allowance = Allowance()
         self._numbers = count()
@@ -175,6 +180,7 @@ class Library:
                 keep = partial(self.shelf.keep, replaceable=True)
                 await self._in_thread(keep, download.spool.path, download.key, modified)
             else:
+                await self._calm()
                 await self._together(self.shelf.place, download.spool.path, content, download.key, modified)
         except OSError as error:
             if error.errno not in FULL:
@@ -183,6 +189,12 @@ class Library:
             return
         held = Held(key=download.key, project=project, sha256=download.check.sha256, size=download.check.size)
         await self._note(held)
+
+    async def _calm(self) -> None:
+        """Wait until there is little to do, unless much waits already, or the daemon ends."""
+        if self._allowance.left > ALLOWED // 2:
+            with suppress(CancelledError):
+                await self._when_calm()
 
     async def put(self, key: str, project: ProjectName, content: bytes) -> None:
         """Put something that we made ourselves onto the shelf; a full disk does without."""

@@ -177,12 +177,9 @@ class Shelf:
 
     def _name(self, spooled: Path, key: str) -> None:
         place = f"{self._top}/{key}"
+        _make_directory(place.rpartition("/")[0])
         with suppress(FileExistsError):  # somebody was faster with the same bytes
-            try:
-                os.link(spooled, place)
-            except FileNotFoundError:
-                os.makedirs(place.rpartition("/")[0], exist_ok=True)  # noqa: PTH103 -- Path takes longer than the disk
-                os.link(spooled, place)
+            os.link(spooled, place)
         spooled.unlink(missing_ok=True)
 
     def keep_together(self, files: Sequence[tuple[str, str]]) -> None:

@@ -249,6 +249,10 @@ class HouseCase(SynchronousTestCase):
         """Do what other threads do; tests may replace it."""
         return maybeDeferred(function, *arguments)
 
+    def when_calm(self) -> Deferred[None]:
+        """When there is little to do; tests may replace it."""
+        return succeed(None)
+
     def settings(self) -> Settings:
         """What the daemon is configured to be; tests may replace it."""
         return Settings(state=self.directory, indexes=(MirrorSpec.from_options("root/pypi", {"mirror_url": UP}),))
@@ -269,6 +273,7 @@ class HouseCase(SynchronousTestCase):
             record=self.recording,
             in_thread=self.in_thread,
             uuid="0" * 32,
+            when_calm=self.when_calm,
         )
         self.house.shelf.prepare()
         self.house.open_ledger(settings)

@@ -238,3 +238,33 @@ class ComingTests(HouseCase):
         self.advance(76)
         self.arrive()
         self.assertTrue(sender.closed)
+
+
+class PatientTests(HouseCase):
+    """There is always something to do, so files that were sent wait for the disk."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.up.pages["/simple/demo/"] = page_of("demo", file_of("demo-1.0-py3-none-any.whl", SMALL))
+        self.up.files["/packages/demo-1.0-py3-none-any.whl"] = SMALL
+        [file] = self.files("demo")
+        self.url = file["url"]
+        self.assertEqual(self.get(self.url).body, SMALL)
+
+    def when_calm(self) -> Deferred[None]:
+        return Deferred()
+
+    def test_meanwhile(self) -> None:
+        """They are sent to others, whole and in part, and nobody is asked again."""
+        self.assertFalse(self.house.shelf.holds(self.url.lstrip("/")))
+        self.assertEqual(self.get(self.url).body, SMALL)
+        part = self.get(self.url, range="bytes=2-6")
+        self.assertEqual((part.code, part.body), (206, SMALL[2:7]))
+        self.assertEqual(self.up.asked("/packages/demo-1.0-py3-none-any.whl"), 1)
+
+    def test_a_stop(self) -> None:
+        """They are there after a restart, and so is the page."""
+        self.stop()
+        self.assertTrue(self.house.shelf.holds(self.url.lstrip("/")))
+        self.start(offline=True)
+        self.assertEqual(self.get(self.url).body, SMALL)
