@@ -47,7 +47,7 @@ class Recorded:
 
 
 Decide = Callable[[Connection], "Decision[T]"]
-"""Looks at the truth inside the transaction and says what to change; raises to change nothing."""
+"""Looks at the truth inside the transaction and says what to change; raises to change nothing. May be asked twice."""
 
 
 MOST_TOGETHER = 50  # changes in one transaction; the first one waits for the last

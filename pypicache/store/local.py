@@ -285,10 +285,6 @@ def _sync_files(places: Sequence[str]) -> None:
     descriptors: list[int] = []
     try:
         descriptors.extend(os.open(place, os.O_RDONLY | os.O_CLOEXEC) for place in places)
-        for descriptor in descriptors[1:]:
-            # What is not on the disk yet is sent there by this, without waiting for it: so the disk has all of them at
-            # once, which takes less time than one after the other.
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         for descriptor in descriptors:
             os.fdatasync(descriptor)
     finally:
