@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -66,6 +66,7 @@ class Library:
         self._when_calm = when_calm
         self._together = Together(in_thread)
         self._allowance = Allowance()
+        self._waiting: dict[str, Deferred[None]] = {}  # files that wait for a calm moment to be kept
         self._numbers = count()
         self._full_until = 0.0
         self.downloads: dict[str, Download] = {}
@@ -101,6 +102,18 @@ class Library:
         if found is not None:
             self.note_use(key, 1)
         return found
+
+    def fresh(self, key: str) -> bytes | None:
+        """All of a small file that came just now and was found right; the disk is about to have it."""
+        download = self.downloads.get(key)
+        if download is None or not download.complete or download.spool.content is None:
+            return None
+        content = bytes(download.spool.content)
+        waiting = self._waiting.get(key)
+        if waiting is not None and not waiting.called:
+            waiting.cancel()  # it is wanted again: better to have it where all of us find it
+        self.figures.file_hits += 1
+        return content
 
     def note_use(self, key: str, times: int) -> None:
         """A held file was sent to clients."""
@@ -180,7 +193,7 @@ class Library:
                 keep = partial(self.shelf.keep, replaceable=True)
                 await self._in_thread(keep, download.spool.path, download.key, modified)
             else:
-                await self._calm()
+                await self._calm(download.key)
                 await self._together(self.shelf.place, download.spool.path, content, download.key, modified)
         except OSError as error:
             if error.errno not in FULL:
@@ -190,11 +203,15 @@ class Library:
         held = Held(key=download.key, project=project, sha256=download.check.sha256, size=download.check.size)
         await self._note(held)
 
-    async def _calm(self) -> None:
-        """Wait until there is little to do, unless much waits already, or the daemon ends."""
+    async def _calm(self, key: str) -> None:
+        """Wait until there is little to do, unless much waits already, the file is wanted again, or the daemon ends."""
         if self._allowance.left > ALLOWED // 2:
-            with suppress(CancelledError):
-                await self._when_calm()
+            self._waiting[key] = self._when_calm()
+            try:
+                with suppress(CancelledError):
+                    await self._waiting[key]
+            finally:
+                del self._waiting[key]
 
     async def put(self, key: str, project: ProjectName, content: bytes) -> None:
         """Put something that we made ourselves onto the shelf; a full disk does without."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from pypicache.core.errors import PypicacheError
+from pypicache.core.model import File
 from pypicache.index.catalog import Catalog
-from pypicache.store.bodies import description
+from pypicache.store.bodies import description, etag_of, uploaded
 from pypicache.store.library import Library
 from pypicache.web.asked import Asked, FileAt, PageAt
 from pypicache.web.callers import Callers
-from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand
+from pypicache.web.offers import FileAtHand, IAtHand, PageAtHand, WholeFile
 from pypicache.web.ready import ReadyPages
 from pypicache.web.said import lifetime
 
@@ -48,19 +49,35 @@ class AtHand:
         return PageAtHand(project, found[1], private)
 
     def file(self, place: FileAt, asked: Asked) -> FileAtHand | None:
+        listed = self._listed(place, asked)
+        found = None if listed is None else self._library.look(place.key)
+        if listed is None or found is None:
+            return None
+        file, private = listed
+        etag, modified = description(file, found)
+        return FileAtHand(found, etag, modified, lifetime(place.path), private)
+
+    def fresh(self, place: FileAt, asked: Asked) -> WholeFile | None:
+        listed = None if asked.conditional else self._listed(place, asked)
+        if listed is None:
+            return None
+        file, private = listed
+        etag, modified = etag_of(file), uploaded(file)
+        content = None if etag is None or modified is None else self._library.fresh(place.key)
+        if etag is None or modified is None or content is None:
+            return None
+        return WholeFile(content, etag, modified, lifetime(place.path), private)
+
+    def _listed(self, place: FileAt, asked: Asked) -> tuple[File, bool] | None:
+        """The file of an address, and whether not everybody may see it."""
         index = None if asked.json else self._catalog.get(place.index)
         if index is None or not place.projects:
             return None
-        project = place.projects[0]
-        private = self._callers.at_hand(asked, index.spec, project)
+        private = self._callers.at_hand(asked, index.spec, place.projects[0])
         if private is None:
             return None
         try:
-            file = index.held(project, place.path)
+            file = index.held(place.projects[0], place.path)
         except PypicacheError:
             return None
-        found = None if file is None else self._library.look(place.key)
-        if file is None or found is None:
-            return None
-        etag, modified = description(file, found)
-        return FileAtHand(found, etag, modified, lifetime(place.path), private)
+        return None if file is None else (file, private)

@@ -102,7 +102,10 @@ class Lane:
             page = self._at_hand.page(line.where, asked, prefix)
             return None if page is None else self._page(line, asked, page)
         file = self._at_hand.file(line.where, asked)
-        return None if file is None else self._file(line, asked, file)
+        if file is not None:
+            return self._file(line, asked, file)
+        fresh = None if line.bodiless else self._at_hand.fresh(line.where, asked)
+        return None if fresh is None else self._whole(line, asked, fresh)
 
     def ask(self, data: bytes) -> Deferred[Reply | None] | None:
         """Answer one whole request that :meth:`answer` does not, when somebody was asked; ``None`` as there.
@@ -183,7 +186,7 @@ class Lane:
             self._received(length)
         return reply
 
-    def _whole(self, line: Line, asked: Asked, file: WholeFile, serial: int) -> Reply:
+    def _whole(self, line: Line, asked: Asked, file: WholeFile, serial: int | None = None) -> Reply:
         size = len(file.content)
         return Reply(
             line, asked, 200, size, self._head(asked, 200, OCTETS_LINE + _about(file), size, serial), file.content

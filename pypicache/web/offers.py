@@ -61,6 +61,9 @@ class IAtHand(Interface):
     def file(place: FileAt, asked: Asked) -> FileAtHand | None:
         """A file on the shelf; ``None`` if it is not there, or if that takes more than a look."""
 
+    def fresh(place: FileAt, asked: Asked) -> WholeFile | None:
+        """A small file that came just now, if the whole of it is asked for; the disk may not have it yet."""
+
 
 class IComing(Interface):
     """Pages and files that are not at hand, but may be soon."""

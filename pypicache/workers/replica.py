@@ -84,6 +84,9 @@ class Replica:
             return None
         return FileAtHand(held, found.etag, found.modified, found.cache_control, private=False)
 
+    def fresh(self, place: FileAt, asked: Asked) -> None:
+        return None  # the daemon alone has it
+
     def _find(self, question: Question) -> _Page | _File | None:
         found = self._entries.get(question)
         if found is None or self._clock.seconds() >= found.until:
