@@ -251,6 +251,10 @@ class PatientTests(HouseCase):
         self.url = file["url"]
         self.assertEqual(self.get(self.url).body, SMALL)
 
+    def tearDown(self) -> None:
+        self.successResultOf(self.house.tasks.stop())
+        super().tearDown()
+
     def when_calm(self) -> Deferred[None]:
         return Deferred()
 
