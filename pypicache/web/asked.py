@@ -167,7 +167,7 @@ def _read_line(line: bytes, prefix: str) -> Line | None:
         return None
     uri = found[2]
     path = uri[len(prefix) :] if prefix and uri.startswith(prefix.encode() + b"/") else uri
-    where = place(path)
+    where = place(path.replace(b"%2B", b"+"))  # pip writes it so
     if where is None:
         return None
     return Line(

@@ -58,6 +58,15 @@ class SameTests(LaneCase):
         away = [target for target, one in zip(self.targets, fast, strict=True) if not one]
         self.assertTrue(all("demo-4.0" in target or "a-b-1" in target for target in away), away)
 
+    def test_as_pip_writes_it(self) -> None:
+        """Files and their metadata at hand, with the plus of the address quoted."""
+        held = [
+            target for target in self.targets if "/+f/" in target and "demo-4.0" not in target and "a-b" not in target
+        ]
+        fast = [self.both(self.ask(target.replace("+", "%2B"), *self.proofs[0])).fast for target in held]
+        self.assertGreater(len(fast), 5)
+        self.assertEqual(fast, [1] * len(held))
+
     def test_every_field(self) -> None:
         """Every field that is worth a thought, at an address of each kind, alone and with those that it goes with."""
         page, own = "/team/over/+simple/demo/", "/alice/dark/+simple/mine/"
