@@ -51,7 +51,8 @@ def test_killed_in_the_middle_of_downloads(upstream: UpstreamProcess, daemon: Da
         assert daemon.wrongly_kept() == []
     again = Crowd([daemon.file_url(project, wheel.name) for project, wheel in wheels.items()]).run()
     assert [each.digest for each in again] == [sha256(wheel) for wheel in wheels.values()]
-    assert sorted(path.name for path, _ in daemon.kept()) == sorted(wheel.name for wheel in wheels.values())
+    wanted = sorted(wheel.name for wheel in wheels.values())
+    eventually(lambda: sorted(path.name for path, _ in daemon.kept()) == wanted, "all files are kept")
 
 
 def test_killed_with_a_download_under_way(upstream: UpstreamProcess, daemon: Daemon) -> None:

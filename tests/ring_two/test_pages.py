@@ -140,7 +140,7 @@ def test_hostile_names_and_links(upstream: UpstreamProcess, daemon: Daemon, whee
     assert b"javascript:" not in html
     outside = [path for path in daemon.state.rglob("*") if path.is_file() and path.name in {"x", "passwd"}]
     assert outside == []
-    assert [path.name for path, _ in daemon.kept()] == [wheel.name]
+    assert eventually(lambda: [path.name for path, _ in daemon.kept()], "the file is kept") == [wheel.name]
 
 
 @pytest.mark.parametrize(
