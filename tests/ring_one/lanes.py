@@ -228,6 +228,8 @@ class LaneCase(StagesCase):
         dates = DATE.findall(sender.received)
         fast = sum(date in ours for date in dates)
         data = DATE.sub(b"Date: then\r", sender.received)
+        if b"<h2" in data:  # pages for people tell how often something was asked for, also by the other door
+            data = re.sub(rb"[\d.,%]+ ?|requests?", b"", data)
         return Heard(data=data, answers=len(dates), fast=fast, closed=sender.closed)
 
     # -- streams ---------------------------------------------------------------------------------------------------
