@@ -23,7 +23,7 @@ from pypicache.index.side_files import SideFiles, found_in
 from pypicache.interfaces import IBody, IIndex
 from pypicache.memory import Held, Memory, Page
 from pypicache.store.library import Library
-from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut, pause
+from pypicache.tasks import InThread, Once, Shared, Tasks, TimedOut
 from pypicache.upstream.client import Page as Fetched
 from pypicache.upstream.client import Refused, Unchanged, Upstream
 
@@ -31,7 +31,6 @@ ABSENT_FOR = 60.0  # seconds for which "no such project" is believed; a name can
 GONE_AFTER = 600.0  # seconds for which the upstream must deny a project we know before we believe it
 OLDER_FOR = 86400.0  # seconds for which the upstream must send an older page than ours before we believe it
 COLD_WAIT = 12.0  # seconds a client waits for a page of which nothing is known; installers give up after 15
-REFRESH_EVERY = 1.0  # seconds between two questions about a project that clients want to be asked; anybody may want it
 FIRST_RETRY = 2.0  # seconds until a page is asked for again after a failure
 LONGEST_RETRY = 300.0  # seconds
 
@@ -119,7 +118,7 @@ class Mirror:
         self.used[name] = now
         if self._upstream.offline:
             return await self._recollection.held_only(name, known)
-        refresh = refresh and await self._turn(known)
+        refresh = refresh and await known.turn(self._clock)
         if now < known.expires and not refresh:
             self._figures.page_hits += 1
             return self._listed(name, known)
@@ -154,18 +153,6 @@ class Mirror:
 
     def held(self, name: ProjectName, path: str) -> File | None:
         return found_in(self.at_hand(name), path)
-
-    async def _turn(self, known: Known) -> bool:
-        """Wait until clients may have the upstream asked again; whether that is still needed then."""
-        came = self._clock.seconds()
-        early = known.refreshed + REFRESH_EVERY - came
-        if early > 0 and known.check is None:
-            await pause(self._clock, early)
-            if known.refreshed > came and known.check is None:
-                return False  # somebody else had it asked meanwhile
-        if known.check is None:
-            known.refreshed = self._clock.seconds()
-        return True
 
     def _listed(self, name: ProjectName, known: Known) -> Project:
         if known.project is None:

@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -269,7 +269,11 @@ def _finish(descriptor: int, modified: float | None) -> None:
 
 
 def _sync_directory(directory: Path | str) -> None:
-    _sync(directory, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_directory(place: str) -> None:
@@ -290,11 +294,3 @@ def _sync_files(places: Sequence[str]) -> None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _sync(place: Path | str, how: int, sync: Callable[[int], None]) -> None:
-    descriptor = os.open(place, how | os.O_CLOEXEC)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
